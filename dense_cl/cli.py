@@ -1,0 +1,49 @@
+"""``dense-cl``: one command, one module per subcommand, imported only when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from dense_cl import __version__
+from dense_cl.errors import DenseCLError
+
+# Each is a module of dense_cl.commands with add_arguments(parser) and run(args) -> exit status.
+COMMANDS = {
+    "quickstart": "generate scenes, pretrain, fine-tune and report, in one go",
+    "pretrain": "pretrain a backbone on unlabelled images",
+    "export": "write the backbone of a checkpoint as .pth and .safetensors",
+    "finetune": "fine-tune an MMDetection model from an exported backbone",
+    "evaluate": "measure how a backbone transfers",
+    "scenes": "generate synthetic multi-object scenes with labels",
+    "doctor": "say what is installed, which operators are used, and what is wrong",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return its exit status (2 for a mistake in the input)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="dense-cl", description="Dense and scene-level representation learning."
+    )
+    parser.add_argument("--version", action="version", version=f"dense_cl {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Only the module asked for is imported, so that `dense-cl --help` stays instant.
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    module = None
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name == asked:
+            module = importlib.import_module(f"dense_cl.commands.{name}")
+            module.add_arguments(subparser)
+    args = parser.parse_args(argv)
+    assert module is not None
+    try:
+        return int(module.run(args) or 0)
+    except DenseCLError as error:
+        print(f"dense-cl {asked}: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

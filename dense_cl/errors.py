@@ -1,0 +1,26 @@
+"""The one exception type that is a message to the user, not a bug."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DenseCLError(Exception):
+    """Bad input or a run that cannot go on.
+
+    The message names the input, the reason and the mend. The command line prints it as one
+    line and exits with status 2; from Python it is raised as is.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest valid name, or the sorted choices.
+
+    Args:
+        name: what the user wrote.
+        valid: the names that would have been accepted.
+    """
+    choices = sorted(set(valid))
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Valid names: {', '.join(choices)}." if choices else ""

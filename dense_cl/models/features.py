@@ -1,0 +1,71 @@
+"""What the encoders hand to every objective."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dense_cl.views.batch import ViewBatch
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """Features of one view of a batch of B images, by one encoder.
+
+    Attributes:
+        stages: feature maps of the backbone, (B, C_s, H_s, W_s) each, shallow to deep.
+        view: the view they were computed from (images and geometry).
+    """
+
+    stages: tuple[Tensor, ...]
+    view: ViewBatch
+
+    @property
+    def last(self) -> Tensor:
+        """The deepest feature map, (B, C, H, W)."""
+        return self.stages[-1]
+
+    @property
+    def pooled(self) -> Tensor:
+        """Global average of the deepest map, (B, C)."""
+        return self.last.mean(dim=(2, 3))
+
+
+@dataclass(frozen=True)
+class FeatureBundle:
+    """Everything an objective may look at in one step.
+
+    Attributes:
+        online: features by view index, of the encoder that receives gradients.
+        target: features by view index, of the EMA encoder; no gradients.
+        step: optimiser steps taken so far.
+        total_steps: optimiser steps of the whole run (0 when unknown), for schedules.
+
+    Only the views that some objective asked for (``Objective.online_views`` and
+    ``Objective.target_views``) are present.
+    """
+
+    online: dict[int, ViewFeatures]
+    target: dict[int, ViewFeatures]
+    step: int = 0
+    total_steps: int = 0
+
+
+@dataclass(frozen=True)
+class ObjectiveOutput:
+    """What an objective returns.
+
+    Attributes:
+        loss: unweighted scalar.
+        diagnostics: detached scalars to log, named without the word "loss" (MMEngine sums
+            every key that contains it).
+    """
+
+    loss: Tensor
+    diagnostics: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in self.diagnostics if "loss" in name]
+        if wrong:
+            raise ValueError(f"diagnostics must not contain 'loss' in their names: {wrong}")
+        assert isinstance(self.loss, torch.Tensor)

@@ -1,0 +1,46 @@
+"""Registries of dense_cl, children of MMEngine's, so configs name our types and theirs alike."""
+
+from mmengine import registry as _mmengine
+from mmengine.registry import Registry
+
+_SCOPE = "dense_cl"
+
+MODELS = Registry("model", parent=_mmengine.MODELS, scope=_SCOPE, locations=["dense_cl.models"])
+MODEL_WRAPPERS = Registry(
+    "model_wrapper",
+    parent=_mmengine.MODEL_WRAPPERS,
+    scope=_SCOPE,
+    locations=["dense_cl.engine"],
+)
+DATASETS = Registry(
+    "dataset", parent=_mmengine.DATASETS, scope=_SCOPE, locations=["dense_cl.views"]
+)
+DATA_SAMPLERS = Registry(
+    "data_sampler",
+    parent=_mmengine.DATA_SAMPLERS,
+    scope=_SCOPE,
+    locations=["dense_cl.engine"],
+)
+FUNCTIONS = Registry(
+    "function", parent=_mmengine.FUNCTIONS, scope=_SCOPE, locations=["dense_cl.views"]
+)
+HOOKS = Registry("hook", parent=_mmengine.HOOKS, scope=_SCOPE, locations=["dense_cl.engine"])
+LOOPS = Registry("loop", parent=_mmengine.LOOPS, scope=_SCOPE, locations=["dense_cl.engine"])
+RUNNERS = Registry("runner", parent=_mmengine.RUNNERS, scope=_SCOPE, locations=["dense_cl.engine"])
+OPTIMIZERS = Registry(
+    "optimizer", parent=_mmengine.OPTIMIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
+)
+PARAM_SCHEDULERS = Registry(
+    "parameter_scheduler",
+    parent=_mmengine.PARAM_SCHEDULERS,
+    scope=_SCOPE,
+    locations=["dense_cl.engine"],
+)
+
+# Kinds that MMEngine has no registry for.
+SOURCES = Registry("image_source", scope=_SCOPE, locations=["dense_cl.sources"])
+VIEWS = Registry("view_group", scope=_SCOPE, locations=["dense_cl.views"])
+CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views"])
+OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])
+HEADS = Registry("head", scope=_SCOPE, locations=["dense_cl.models"])
+CORRESPONDENCES = Registry("correspondence", scope=_SCOPE, locations=["dense_cl.models"])
