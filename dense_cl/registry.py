@@ -13,7 +13,7 @@ MODEL_WRAPPERS = Registry(
     locations=["dense_cl.engine"],
 )
 DATASETS = Registry(
-    "dataset", parent=_mmengine.DATASETS, scope=_SCOPE, locations=["dense_cl.views"]
+    "dataset", parent=_mmengine.DATASETS, scope=_SCOPE, locations=["dense_cl.views.dataset"]
 )
 DATA_SAMPLERS = Registry(
     "data_sampler",
@@ -22,7 +22,7 @@ DATA_SAMPLERS = Registry(
     locations=["dense_cl.engine"],
 )
 FUNCTIONS = Registry(
-    "function", parent=_mmengine.FUNCTIONS, scope=_SCOPE, locations=["dense_cl.views"]
+    "function", parent=_mmengine.FUNCTIONS, scope=_SCOPE, locations=["dense_cl.views.collate"]
 )
 HOOKS = Registry("hook", parent=_mmengine.HOOKS, scope=_SCOPE, locations=["dense_cl.engine"])
 LOOPS = Registry("loop", parent=_mmengine.LOOPS, scope=_SCOPE, locations=["dense_cl.engine"])
@@ -39,8 +39,10 @@ PARAM_SCHEDULERS = Registry(
 
 # Kinds that MMEngine has no registry for.
 SOURCES = Registry("image_source", scope=_SCOPE, locations=["dense_cl.sources"])
-VIEWS = Registry("view_group", scope=_SCOPE, locations=["dense_cl.views"])
-CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views"])
+VIEWS = Registry("view_group", scope=_SCOPE, locations=["dense_cl.views.group"])
+CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
+# For augmentations of the user; albumentations' own are found by their class names.
+AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)
 OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])
 HEADS = Registry("head", scope=_SCOPE, locations=["dense_cl.models"])
 CORRESPONDENCES = Registry("correspondence", scope=_SCOPE, locations=["dense_cl.models"])

@@ -1,0 +1,159 @@
+"""Data sets of views: an image source, view groups, and nothing random but seed, epoch and index."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from dense_cl.errors import DenseCLError
+from dense_cl.registry import DATASETS, SOURCES, VIEWS
+from dense_cl.sources.base import ImageSource, StreamingSource, UnreadableImageError
+from dense_cl.views.group import View, ViewGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """All views of one image, group after group."""
+
+    views: list[View]
+    index: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In place of a sample: a file that could not be read, for the quarantine."""
+
+    index: int
+    name: str
+    reason: str
+
+
+class _Views:
+    """What both data sets share: the view groups and how an image becomes a sample."""
+
+    def __init__(self, views: Sequence[Mapping[str, Any] | ViewGroup], seed: int) -> None:
+        if not views:
+            raise DenseCLError("views is empty: give at least one ViewGroup")
+        self.groups = [VIEWS.build(dict(v)) if isinstance(v, Mapping) else v for v in views]
+        self.seed = int(seed)
+
+    def sample(self, image: NDArray[np.uint8], epoch: int, index: int, name: str) -> Sample:
+        """Make the sample; any error inside a pipeline comes out with the file's name."""
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # the workers themselves are the parallelism
+        try:
+            views = [
+                view
+                for number, group in enumerate(self.groups)
+                for view in group(image, (self.seed, epoch, index, number))
+            ]
+        except DenseCLError as error:
+            raise DenseCLError(f"{error} (at image '{name}')") from error
+        except Exception as error:
+            raise DenseCLError(
+                f"the view pipeline failed on image '{name}': {type(error).__name__}: {error}"
+            ) from error
+        return Sample(views, index, name)
+
+
+def _build_source(source: Any, streaming: bool, other: str) -> Any:
+    source = SOURCES.build(dict(source)) if isinstance(source, Mapping) else source
+    if bool(getattr(source, "streaming", False)) != streaming:
+        kind = "is read as a stream" if not streaming else "is read by index"
+        raise DenseCLError(f"source {type(source).__name__} {kind}: use dataset type '{other}'")
+    return source
+
+
+@DATASETS.register_module()
+class ViewDataset(Dataset[Sample | Unreadable]):
+    """Views of the images of a source that is read by index.
+
+    Items are asked for by ``(epoch, index)``, so workers keep no state between epochs; a bare
+    index means epoch 0.
+
+    Args:
+        source: image source (config or object).
+        views: view groups (configs or objects).
+        seed: with epoch and index, all that the views of an image depend on.
+    """
+
+    def __init__(
+        self,
+        source: Mapping[str, Any] | ImageSource,
+        views: Sequence[Mapping[str, Any] | ViewGroup],
+        seed: int = 0,
+    ) -> None:
+        self.source: ImageSource = _build_source(source, False, "StreamViewDataset")
+        self._views = _Views(views, seed)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> Sample | Unreadable:
+        """Return the sample, or ``Unreadable``: never another image."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        try:
+            image = self.source.load(index)
+        except UnreadableImageError as error:
+            return Unreadable(index, error.name, error.reason)
+        return self._views.sample(image, epoch, index, self.source.name(index))
+
+
+@DATASETS.register_module()
+class StreamViewDataset(IterableDataset[Sample | Unreadable]):
+    """Views of the images of a stream, split over ranks and workers by the source.
+
+    A stream has no index: the one of a sample is a hash of its name, so that its views do not
+    depend on which worker met it when.
+
+    Args:
+        source: streaming source (config or object).
+        views: view groups (configs or objects).
+        seed: with epoch and name, all that the views of an image depend on.
+    """
+
+    def __init__(
+        self,
+        source: Mapping[str, Any] | StreamingSource,
+        views: Sequence[Mapping[str, Any] | ViewGroup],
+        seed: int = 0,
+    ) -> None:
+        self.source: StreamingSource = _build_source(source, True, "ViewDataset")
+        self._views = _Views(views, seed)
+        # In shared memory, so that workers that outlive an epoch see it change.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        """Images of an epoch on this rank, before batching."""
+        return self.source.epoch_size // _rank_and_world()[1]
+
+    def __iter__(self) -> Iterator[Sample | Unreadable]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        epoch = int(self._epoch)
+        for name, image in self.source.iterate(
+            epoch, self._views.seed, *_rank_and_world(), worker, workers
+        ):
+            index = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+            if isinstance(image, UnreadableImageError):
+                yield Unreadable(index, image.name, image.reason)
+            else:
+                yield self._views.sample(image, epoch, index, name)
+
+
+def _rank_and_world() -> tuple[int, int]:
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

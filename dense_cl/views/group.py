@@ -1,0 +1,92 @@
+"""View groups: how many views of an image, of what size, cropped and augmented how."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dense_cl.errors import DenseCLError
+from dense_cl.registry import CROPS, VIEWS
+from dense_cl.views.crops import CropPolicy, crop_and_resize
+from dense_cl.views.geometry import Size, ViewGeometry
+from dense_cl.views.pipeline import Pipeline, Transform
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One view of one image.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, C-contiguous.
+        geometry: where it lies in the source.
+    """
+
+    image: NDArray[np.uint8]
+    geometry: ViewGeometry
+
+
+@VIEWS.register_module()
+class ViewGroup:
+    """``count`` views of one size, from one crop policy and one list of transforms.
+
+    Args:
+        count: views per image.
+        size: height and width of the views.
+        crop: crop policy (config or object); its boxes are resized to ``size``. None hands the
+            whole image to the transforms, which must then bring it to ``size``.
+        transforms: albumentations transforms by class name, in order; see ``build_transform``.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: Sequence[int],
+        crop: Mapping[str, Any] | CropPolicy | None = None,
+        transforms: Sequence[Mapping[str, Any] | Transform] = (),
+    ) -> None:
+        if count < 1:
+            raise DenseCLError(f"a view group needs at least one view, not count={count}")
+        if not (isinstance(size, Sequence) and len(size) == 2 and min(size) > 0):
+            raise DenseCLError(f"view size must be (height, width) in pixels, not {size!r}")
+        self.count = count
+        self.size: Size = (int(size[0]), int(size[1]))
+        self.crop = CROPS.build(dict(crop)) if isinstance(crop, Mapping) else crop
+        self.pipeline = Pipeline(transforms)
+
+    def __call__(self, image: NDArray[np.uint8], key: Sequence[int]) -> list[View]:
+        """Make the views of an (H, W, 3) image; nothing random but ``key`` decides them."""
+        source_size: Size = (image.shape[0], image.shape[1])
+        sequence = np.random.SeedSequence(key)
+        # One state for the boxes, one for each view.
+        seeds = [int(seed) for seed in sequence.generate_state(1 + self.count, np.uint64)]
+        if self.crop is None:
+            starts = [(image, ViewGeometry.identity(source_size))] * self.count
+        else:
+            rng = np.random.Generator(np.random.PCG64(seeds[0]))
+            starts = [
+                (
+                    crop_and_resize(image, box, self.size),
+                    ViewGeometry.from_box(box, self.size, source_size),
+                )
+                for box in self.crop.sample(source_size, self.count, rng)
+            ]
+        return [
+            self._finish(*self.pipeline(*start, seed))
+            for start, seed in zip(starts, seeds[1:], strict=True)
+        ]
+
+    def _finish(self, image: NDArray, geometry: ViewGeometry) -> View:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DenseCLError(
+                f"the transforms leave {image.dtype} of shape {image.shape}; views are uint8 RGB"
+                " (H, W, 3), normalised on the device: remove ToTensorV2, Normalize or ToFloat"
+            )
+        if image.shape[:2] != self.size:
+            raise DenseCLError(
+                f"the transforms leave views of {image.shape[:2]}, not of size={self.size}: set a"
+                f" crop, or end with dict(type='Resize', height={self.size[0]},"
+                f" width={self.size[1]})"
+            )
+        return View(image, geometry)
