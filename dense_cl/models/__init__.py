@@ -1,0 +1,23 @@
+"""Encoders, heads, banks and correspondences; importing the package registers them."""
+
+from dense_cl.models.backbones import ResNet, build_backbone
+from dense_cl.models.correspondence import FeatureArgmax, GeometricNearest, MutualNearest
+from dense_cl.models.heads import DenseMLPHead, MLPHead
+from dense_cl.models.learner import Learner
+from dense_cl.models.memory_bank import MemoryBank
+from dense_cl.models.preprocessor import ViewPreprocessor
+from dense_cl.models.target import TargetNetwork
+
+__all__ = [
+    "DenseMLPHead",
+    "FeatureArgmax",
+    "GeometricNearest",
+    "Learner",
+    "MLPHead",
+    "MemoryBank",
+    "MutualNearest",
+    "ResNet",
+    "TargetNetwork",
+    "ViewPreprocessor",
+    "build_backbone",
+]

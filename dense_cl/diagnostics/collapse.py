@@ -1,0 +1,62 @@
+"""Signs of collapse that cost next to nothing to watch."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_RANKME_EPSILON = 1e-7
+
+
+def feature_std(features_ND: Tensor) -> Tensor:
+    r"""Return the mean over dimensions of the standard deviation of L2-normalised features.
+
+    Zero when every image gives the same direction; :math:`1/\sqrt{D}` when directions are
+    spread evenly over the sphere (Chen and He, arXiv 2011.10566, section 4.1).
+
+    Args:
+        features_ND: (N, D) features of N images.
+
+    Returns:
+        Scalar in [0, 1/sqrt(D)], without gradient.
+    """
+    unit = F.normalize(features_ND.detach().to(_at_least_float32(features_ND)), dim=1)
+    return unit.std(dim=0, correction=0).mean()
+
+
+def effective_rank(features_ND: Tensor) -> Tensor:
+    r"""Return RankMe, :math:`\exp(-\sum_k p_k \log p_k)`, of the features as they are.
+
+    :math:`p_k = \sigma_k / \sum_j \sigma_j + 10^{-7}` with the singular values of the
+    uncentred matrix (Garrido et al., arXiv 2210.02885, equations 1 and 2).
+
+    Args:
+        features_ND: (N, D) features of N images.
+
+    Returns:
+        Scalar in [1, min(N, D)] up to the epsilon, without gradient.
+    """
+    matrix = features_ND.detach().to(_at_least_float32(features_ND))
+    sigma = torch.linalg.svdvals(matrix)
+    share = sigma / sigma.sum() + _RANKME_EPSILON
+    return torch.exp(-(share * share.log()).sum())
+
+
+def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
+    """Return the ``feature_std`` below which features count as collapsed.
+
+    Args:
+        channels: D of the features.
+        share: of the value of evenly spread directions, 1/sqrt(D).
+    """
+    return share / math.sqrt(channels)
+
+
+def chance_level(queue_size: int) -> float:
+    """Return ln(K + 1), the InfoNCE loss of features that tell nothing apart."""
+    return math.log(queue_size + 1)
+
+
+def _at_least_float32(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

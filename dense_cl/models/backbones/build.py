@@ -1,0 +1,56 @@
+"""Build any registered backbone and make sure that its shape is known."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from dense_cl.errors import DenseCLError
+from dense_cl.registry import MODELS
+
+_PROBE = 64  # pixels; every common stride divides it
+
+
+def build_backbone(cfg: Mapping[str, Any]) -> nn.Module:
+    """Return the backbone that ``cfg`` names.
+
+    Args:
+        cfg: ``dict(type=..., ...)``. 'ResNet' and 'TimmBackbone' are ours; 'mmdet.X' is
+            MMDetection's X, for which compiled mmcv operators are replaced if missing.
+
+    Returns:
+        A module whose forward maps (B, 3, H, W) to a tuple of stage maps, with attributes
+        ``out_channels`` and ``strides`` (found by running it on a blank image if it has none).
+
+    Raises:
+        DenseCLError: no such type, or it does not return a tuple of feature maps.
+    """
+    if str(cfg.get("type", "")).startswith("mmdet."):
+        # Imported only here: models otherwise know nothing of the hand-off.
+        from dense_cl.transfer.mmcv_ops import ensure
+
+        ensure()
+        import mmdet.models  # noqa: F401  (registers MMDetection's backbones)
+    try:
+        backbone: nn.Module = MODELS.build(dict(cfg))
+    except KeyError as error:
+        raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
+    if not (hasattr(backbone, "out_channels") and hasattr(backbone, "strides")):
+        _probe(backbone)
+    return backbone
+
+
+@torch.no_grad()
+def _probe(backbone: nn.Module) -> None:
+    """Set ``out_channels`` and ``strides`` from what a blank image gives."""
+    training = backbone.training
+    maps = backbone.eval()(torch.zeros(1, 3, _PROBE, _PROBE))
+    backbone.train(training)
+    if not isinstance(maps, tuple | list) or any(stage.dim() != 4 for stage in maps):
+        raise DenseCLError(
+            f"backbone {type(backbone).__name__} does not return a tuple of feature maps"
+            " (B, C, H, W); choose its out_indices or features_only option accordingly."
+        )
+    backbone.out_channels = tuple(stage.shape[1] for stage in maps)
+    backbone.strides = tuple(_PROBE // stage.shape[-1] for stage in maps)

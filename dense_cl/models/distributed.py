@@ -1,0 +1,47 @@
+"""Collectives that are the identity in one process and accept uneven batches in several."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Return the number of processes, 1 when ``torch.distributed`` is not set up."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the rank of this process, 0 when ``torch.distributed`` is not set up."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def gather_sizes(size: int, device: torch.device) -> list[int]:
+    """Return ``size`` of every rank, in rank order."""
+    if world_size() == 1:
+        return [size]
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([size], device=device))
+    return torch.cat(sizes).tolist()
+
+
+@torch.no_grad()
+def concat_all_gather(tensor: Tensor, sizes: list[int] | None = None) -> Tensor:
+    """Concatenate a tensor of every rank along dimension 0, in rank order; no gradient.
+
+    Args:
+        tensor: (N_r, ...) on rank r; N_r may differ between ranks, even be 0.
+        sizes: N_r of every rank when known (saves an exchange).
+
+    Returns:
+        (sum of N_r, ...), the same on every rank; ``tensor`` itself in one process.
+    """
+    if world_size() == 1:
+        return tensor
+    sizes = sizes or gather_sizes(len(tensor), tensor.device)
+    longest = max(sizes)
+    # Collectives want one dense layout; channels_last would be sent as if it were NCHW.
+    padded = tensor.new_zeros((longest, *tensor.shape[1:]))
+    padded[: len(tensor)] = tensor
+    gathered = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(gathered, padded)
+    return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])

@@ -1,0 +1,190 @@
+"""The model that every pretraining method shares: encoders, and a list of objectives."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from dense_cl.diagnostics.collapse import effective_rank, feature_std
+from dense_cl.errors import DenseCLError
+from dense_cl.models.backbones import build_backbone
+from dense_cl.models.batch_shuffle import BatchShuffle
+from dense_cl.models.features import FeatureBundle, ViewFeatures
+from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
+from dense_cl.models.target import TargetNetwork
+from dense_cl.registry import MODELS, OBJECTIVES
+from dense_cl.views.batch import ViewBatch
+
+# The singular values of a batch of features are not free on a GPU, and move slowly.
+_RANK_INTERVAL = 10
+
+
+@MODELS.register_module()
+class Learner(BaseModel):
+    """Runs each view once through the encoders and hands the features to every objective.
+
+    Args:
+        backbone: config of the online encoder (see ``build_backbone``).
+        objectives: configs of the loss terms (OBJECTIVES registry), each with an optional
+            ``weight``, a number or a schedule by optimiser steps.
+        target: ``dict(ema_decay=...)`` of the EMA encoder and of the objectives' EMA heads;
+            None if no objective looks at target features.
+        shuffle_bn: MoCo's shuffling BN for the target encoder; nothing to shuffle in one process.
+        channels_last: keep convolution weights channels_last in memory.
+        data_preprocessor: config of the preprocessor.
+
+    Attributes:
+        backbone: the online encoder, what pretraining is for.
+        step: buffer, optimiser steps taken.
+        total_steps: optimiser steps of the whole run, set by the engine; 0 when unknown.
+    """
+
+    step: Tensor
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        objectives: Sequence[Mapping[str, Any]],
+        target: Mapping[str, Any] | None = None,
+        shuffle_bn: bool = True,
+        channels_last: bool = True,
+        data_preprocessor: Mapping[str, Any] | None = None,
+    ) -> None:
+        preprocessor = MODELS.build(dict(data_preprocessor or {"type": "ViewPreprocessor"}))
+        super().__init__(data_preprocessor=preprocessor)
+        self.backbone = build_backbone(backbone)
+        self.target = TargetNetwork(self.backbone, **target) if target is not None else None
+        self.shuffle_bn = shuffle_bn
+        self.objectives = nn.ModuleDict()
+        self.weights: dict[str, Schedule] = {}
+        for cfg in objectives:
+            self._add_objective(dict(cfg))
+        self.total_steps = 0
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._check_target()
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def _add_objective(self, cfg: dict[str, Any]) -> None:
+        weight: Schedule = cfg.pop("weight", 1.0)
+        check_schedule(weight)
+        objective = OBJECTIVES.build(dict(cfg, in_channels=self.backbone.out_channels))
+        name = snake_case(type(objective).__name__)
+        if name in self.objectives:
+            name = f"{name}_{sum(other.startswith(name) for other in self.objectives) + 1}"
+        self.objectives[name] = objective
+        self.weights[name] = weight
+
+    def _check_target(self) -> None:
+        wanting = [n for n, o in self.objectives.items() if o.target_views and not self.target]
+        if wanting:
+            raise DenseCLError(
+                f"objectives {', '.join(wanting)} look at target features: set"
+                " model.target=dict(ema_decay=...)."
+            )
+        for network in self.target_networks():
+            if network.ema_decay is None and self.target is not None:
+                network.ema_decay = self.target.ema_decay
+
+    def target_networks(self) -> Iterator[TargetNetwork]:
+        """Yield every EMA copy: the encoder's and those inside objectives."""
+        return (module for module in self.modules() if isinstance(module, TargetNetwork))
+
+    def forward(
+        self,
+        views: Sequence[ViewBatch],
+        index: Tensor | None = None,
+        mode: str = "loss",
+    ) -> dict[str, Tensor] | tuple[Tensor, ...]:
+        """Compute losses or feature maps; leaves no trace but BatchNorm statistics.
+
+        Args:
+            views: preprocessed views, (B, 3, H, W) each.
+            index: (B,) positions in the data set.
+            mode: 'loss' or 'tensor'.
+
+        Returns:
+            'loss': scalars: ``loss_<objective>`` (weighted), ``<objective>`` (not weighted),
+            ``<objective>_<diagnostic>``, ``feature_std`` and, at some steps,
+            ``effective_rank`` of the pooled online features.
+            'tensor': the stage maps of the first view.
+
+        Raises:
+            DenseCLError: no views (every image of the batch was unreadable), fewer views than
+                an objective needs, or another mode.
+        """
+        if not views:
+            raise DenseCLError("the batch holds no readable image.")
+        if mode == "tensor":
+            return self.backbone(views[0].image)
+        if mode != "loss":
+            raise DenseCLError(f"Learner has no mode '{mode}'; use 'loss' or 'tensor'.")
+        features = self._encode(views)
+        losses = self._diagnostics(features)
+        for name, objective in self.objectives.items():
+            output = objective(features)
+            weight = schedule_value(self.weights[name], features.step, features.total_steps)
+            losses[f"loss_{name}"] = weight * output.loss
+            losses[name] = output.loss.detach()
+            losses |= {f"{name}_{term}": value for term, value in output.diagnostics.items()}
+        return losses
+
+    def _encode(self, views: Sequence[ViewBatch]) -> FeatureBundle:
+        step = int(self.step)
+        online_views = sorted({v for o in self.objectives.values() for v in o.online_views})
+        target_views = sorted({v for o in self.objectives.values() for v in o.target_views})
+        needed = max(online_views + target_views) + 1
+        if len(views) < needed:
+            raise DenseCLError(
+                f"the objectives need {needed} views of every image, the data give {len(views)};"
+                " raise 'count' of a view group."
+            )
+        online = {v: ViewFeatures(tuple(self.backbone(views[v].image)), views[v]) for v in online_views}
+        target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
+        return FeatureBundle(online, target, step, self.total_steps)
+
+    def _encode_target(self, view: ViewBatch, seed: int) -> ViewFeatures:
+        assert self.target is not None
+        if not self.shuffle_bn:
+            return ViewFeatures(tuple(self.target(view.image)), view)
+        shuffle = BatchShuffle.draw(len(view.image), seed, view.image.device)
+        stages = self.target(shuffle.shuffle(view.image))
+        return ViewFeatures(tuple(shuffle.unshuffle(stage) for stage in stages), view)
+
+    @torch.no_grad()
+    def _diagnostics(self, features: FeatureBundle) -> dict[str, Tensor]:
+        pooled = next(iter(features.online.values())).pooled.float()
+        terms = {"feature_std": feature_std(pooled)}
+        if features.step % _RANK_INTERVAL == 0:
+            terms["effective_rank"] = effective_rank(pooled)
+        return terms
+
+    def train_step(self, data: Mapping[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """MMEngine's training step, then ``after_train_step``."""
+        log_vars = super().train_step(data, optim_wrapper)
+        self.after_train_step(optim_wrapper.should_update())
+        return log_vars
+
+    def after_train_step(self, optimizer_stepped: bool) -> None:
+        """Commit the banks; after an optimiser step also update the EMA copies, once each.
+
+        Args:
+            optimizer_stepped: False for the iterations that only accumulate gradients.
+        """
+        for objective in self.objectives.values():
+            objective.after_step()
+        if not optimizer_stepped:
+            return
+        step = int(self.step)
+        for network in self.target_networks():
+            network.update(step, self.total_steps)
+        self.step += 1
+
+
+def snake_case(name: str) -> str:
+    """``DenseInfoNCE`` to ``dense_info_nce``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

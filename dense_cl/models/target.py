@@ -1,0 +1,58 @@
+"""The target (momentum, key) network: an exponential moving average of an online one."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from dense_cl.errors import DenseCLError
+from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
+
+
+class TargetNetwork(nn.Module):
+    r"""A copy of ``online`` that follows it by :math:`\theta_t \leftarrow d\,\theta_t + (1-d)\,\theta`.
+
+    Only parameters are averaged (He et al., arXiv 1911.05722, equation 2). Buffers are the
+    copy's own: its BatchNorm layers run in training mode on the keys and keep their own running
+    statistics, as in facebookresearch/moco ``moco/builder.py``.
+
+    The online module is referred to, not registered: it appears once in the state dict.
+
+    Args:
+        online: any module.
+        ema_decay: d, a number in [0, 1] (0.99 = slow) or a schedule (see
+            ``dense_cl.models.schedule``). None inside an objective: the ``Learner`` fills in the
+            decay of its own target, so that heads and backbone move together.
+    """
+
+    def __init__(self, online: nn.Module, ema_decay: Schedule | None = None) -> None:
+        super().__init__()
+        if ema_decay is not None:
+            check_schedule(ema_decay)
+        self.ema_decay = ema_decay
+        self.network = copy.deepcopy(online).requires_grad_(False)
+        self._online = (online,)  # a tuple, so that nn.Module does not register it
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the averaged network without gradients."""
+        return self.network(*args, **kwargs)
+
+    @torch.no_grad()
+    def update(self, step: int, total_steps: int = 0) -> None:
+        """Take one averaging step; call once per optimiser step, after it.
+
+        Args:
+            step: optimiser steps before this one (0 for the first), for the schedule.
+            total_steps: optimiser steps of the whole run, 0 when unknown.
+
+        Raises:
+            DenseCLError: no ``ema_decay``.
+        """
+        if self.ema_decay is None:
+            raise DenseCLError("a target network needs an ema_decay: set target=dict(ema_decay=...).")
+        decay = schedule_value(self.ema_decay, step, total_steps)
+        averaged = list(self.network.parameters())
+        if averaged:
+            torch._foreach_lerp_(averaged, list(self._online[0].parameters()), 1.0 - decay)
