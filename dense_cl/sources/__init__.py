@@ -1,0 +1,32 @@
+"""Where images come from. Importing this package registers every source in ``SOURCES``."""
+
+from dense_cl.sources.base import (
+    ImageSource,
+    StreamingSource,
+    UnreadableImageError,
+    source_from_path,
+)
+from dense_cl.sources.coco import CocoSource, resolve_image_root
+from dense_cl.sources.decode import MAX_PIXELS, decode_image
+from dense_cl.sources.file_list import ListSource
+from dense_cl.sources.files import FileSource, load_image
+from dense_cl.sources.folder import FolderSource
+from dense_cl.sources.quarantine import Quarantine
+from dense_cl.sources.webdataset import WebDatasetSource
+
+__all__ = [
+    "MAX_PIXELS",
+    "CocoSource",
+    "FileSource",
+    "FolderSource",
+    "ImageSource",
+    "ListSource",
+    "Quarantine",
+    "StreamingSource",
+    "UnreadableImageError",
+    "WebDatasetSource",
+    "decode_image",
+    "load_image",
+    "resolve_image_root",
+    "source_from_path",
+]
