@@ -1,0 +1,127 @@
+"""Any timm model as a backbone, for pretraining here and for fine-tuning in MMDetection."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.registry import MODELS
+
+_PYRAMID_STRIDES = (4, 8, 16, 32)
+
+
+@MODELS.register_module()
+class TimmBackbone(nn.Module):
+    """A timm model that returns the feature maps of its levels.
+
+    The maps come from timm's ``forward_intermediates``, which keeps the model's own parameter
+    names (``features_only`` renames those of many architectures), so exported weights load in
+    ``timm.create_model(model_name, num_classes=0)`` but for layers behind the last map. Those
+    layers are removed here: they would never receive a gradient.
+
+    In an MMDetection config: ``backbone=dict(type='dense_cl.TimmBackbone', model_name=...)`` with
+    ``custom_imports = dict(imports=['dense_cl.models'])``; ``dense-cl finetune`` needs no import.
+
+    Args:
+        model_name: timm's name, such as ``'resnet10t'`` or ``'vit_small_patch16_224'``.
+        out_indices: levels to return, negative ones counted from the end; by default the last four.
+        pretrained: start from timm's published weights (timm downloads them).
+        pyramid: resample the maps to strides 4, 8, 16 and 32 without any parameters, for models
+            whose maps all have one stride (plain vision transformers) under a feature pyramid.
+        **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
+            take images of varying size are built so.
+
+    Attributes:
+        out_channels: channels of the returned maps.
+        strides: pixels per cell of the returned maps.
+
+    Raises:
+        DenseCLError: unknown model, option or level.
+    """
+
+    weights_prefix = "model."  # what exported keys are relieved of
+
+    def __init__(
+        self,
+        model_name: str,
+        out_indices: Sequence[int] | None = None,
+        pretrained: bool = False,
+        pyramid: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.model = _create(model_name, pretrained, kwargs)
+        levels = len(self.model.feature_info)
+        wanted = range(-min(4, levels), 0) if out_indices is None else out_indices
+        if not all(-levels <= index < levels for index in wanted):
+            raise DenseCLError(
+                f"timm model '{model_name}' has {levels} levels; out_indices {list(wanted)} are not"
+                f" all between {-levels} and {levels - 1}."
+            )
+        indices = sorted({index % levels for index in wanted})
+        self.out_indices = tuple(
+            self.model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+        )
+        infos = [self.model.feature_info[index] for index in indices]
+        self.out_channels = tuple(int(info["num_chs"]) for info in infos)
+        self.strides = tuple(int(info["reduction"]) for info in infos)
+        self.pyramid = pyramid
+        if pyramid:
+            if len(indices) != len(_PYRAMID_STRIDES):
+                raise DenseCLError(
+                    f"pyramid=True needs four levels, out_indices has {len(indices)}."
+                )
+            self.strides = _PYRAMID_STRIDES
+
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps (B, C, H, W) of the chosen levels, shallow to deep."""
+        maps = self.model.forward_intermediates(
+            image_BCHW,
+            indices=list(self.out_indices),
+            norm=False,
+            output_fmt="NCHW",
+            intermediates_only=True,
+        )
+        if self.pyramid:
+            height, width = image_BCHW.shape[-2:]
+            sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
+            maps = [_resample(m, size) for m, size in zip(maps, sizes, strict=True)]
+        return tuple(maps)
+
+
+def _resample(stage: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge bilinearly, or shrink by averaging."""
+    if size[0] < stage.shape[-2]:
+        return F.adaptive_avg_pool2d(stage, size)
+    return F.interpolate(stage, size=size, mode="bilinear", align_corners=False)
+
+
+def _create(model_name: str, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
+    """Return the timm model without classifier, for varying image sizes where it can."""
+    import timm
+
+    base_name = model_name.split(".")[0]
+    if base_name not in timm.list_models():
+        raise DenseCLError(
+            f"timm {timm.__version__} has no model '{model_name}'."
+            f"{nearest(base_name, timm.list_models())}"
+        )
+    # Each family names the option for varying sizes differently, and most have none.
+    for flexible in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        try:
+            model = timm.create_model(
+                model_name, pretrained=pretrained, num_classes=0, **{**flexible, **kwargs}
+            )
+            break
+        except TypeError as error:
+            if not flexible:
+                raise DenseCLError(
+                    f"timm model '{model_name}' refuses {kwargs}: {error}."
+                ) from error
+    if not hasattr(model, "forward_intermediates"):
+        raise DenseCLError(
+            f"timm model '{model_name}' does not return feature maps (no forward_intermediates)."
+        )
+    return model

@@ -1,0 +1,128 @@
+"""Read backbone weights from the files people have, without guessing and without running code."""
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dense_cl.engine.checkpoint import load_checkpoint
+from dense_cl.errors import DenseCLError
+
+FORMAT = "dense_cl.backbone"
+
+# Where the encoder sits in the files that are understood: prefix of its keys, who writes them so.
+# The longest prefix that occurs wins over those it begins with; two that are unrelated are refused.
+LAYOUTS = {
+    "backbone.": "a checkpoint of dense_cl, MMDetection or MMPretrain",
+    "backbone.model.": "a TimmBackbone in such a checkpoint",
+    "module.": "saved from DistributedDataParallel",
+    "module.backbone.": "the same, from DistributedDataParallel",
+    "encoder_q.": "MoCo v1/v2, the encoder that is trained",
+    "module.encoder_q.": "the same, from DistributedDataParallel",
+    "base_encoder.": "MoCo v3, the encoder that is trained",
+    "module.base_encoder.": "the same, from DistributedDataParallel",
+}
+_PLAIN = "plain keys (torchvision, timm or a dense_cl export)"
+_NESTED = ("state_dict", "model")  # where training scripts keep the weights in a checkpoint
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Backbone weights as they were found in a file.
+
+    Attributes:
+        file: the file.
+        state_dict: tensors by key, the layout's prefix removed; heads may still be among them.
+        meta: metadata block of a dense_cl export or checkpoint, empty for files from elsewhere.
+        layout: which known layout the file has, for messages.
+    """
+
+    file: Path
+    state_dict: dict[str, Tensor]
+    meta: dict[str, Any]
+    layout: str
+
+
+def read_weights(file: str | Path) -> Weights:
+    """Read backbone weights.
+
+    Accepts ``.safetensors``, and everything ``torch.load(weights_only=True)`` reads: a state dict,
+    or a dict with one under ``state_dict`` or ``model``. Keys may be plain or begin with one of
+    ``LAYOUTS``.
+
+    Raises:
+        DenseCLError: missing, damaged, unsafe (a pickle that builds objects), without weights, or
+            with two encoders of which it cannot know the wanted one.
+    """
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise DenseCLError(f"backbone file '{file}' does not exist.")
+    if _is_safetensors(path):
+        tensors, meta = _read_safetensors(path)
+    else:
+        tensors, meta = _read_pickle(path)
+    prefix = _prefix(tensors, path)
+    state_dict = {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
+    return Weights(path, state_dict, meta, LAYOUTS.get(prefix, _PLAIN))
+
+
+def _prefix(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """Return the one prefix of ``LAYOUTS`` under which the encoder sits, or ''."""
+    present = [prefix for prefix in LAYOUTS if any(key.startswith(prefix) for key in tensors)]
+    longest = [p for p in present if not any(q != p and q.startswith(p) for q in present)]
+    if len(longest) > 1:
+        raise DenseCLError(
+            f"'{path}' holds several encoders ({', '.join(longest)}). Save the one you want as a"
+            " plain state dict."
+        )
+    return longest[0] if longest else ""
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by content: eight bytes of header length, then the JSON header."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    if len(head) < 9 or head[8:] != b"{":
+        return False
+    return struct.unpack("<Q", head[:8])[0] < path.stat().st_size
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as stream:
+            strings = stream.metadata() or {}
+            tensors = {key: stream.get_tensor(key) for key in stream.keys()}
+    except SafetensorError as error:
+        raise DenseCLError(f"'{path}' is a damaged .safetensors file ({error}).") from None
+    # Other writers put plain strings into their metadata; only our own block is JSON.
+    ours = FORMAT in strings.get("format", "")
+    return tensors, {key: json.loads(value) for key, value in strings.items()} if ours else {}
+
+
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from mmengine.runner.checkpoint import get_torch_safe_globals
+
+    # MMEngine's checkpoints keep log histories (NumPy arrays and its HistoryBuffer) beside the
+    # weights; these few types hold data only.
+    with torch.serialization.safe_globals(get_torch_safe_globals()):
+        content = load_checkpoint(path)
+    nested = [key for key in _NESTED if isinstance(content.get(key), Mapping)]
+    if len(nested) > 1:
+        raise DenseCLError(f"'{path}' has weights under {' and '.join(nested)}; which are meant?")
+    holder = content[nested[0]] if nested else content
+    tensors = {key: value for key, value in holder.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise DenseCLError(
+            f"'{path}' holds no weights: its entries are {', '.join(map(str, list(content)[:8]))}."
+        )
+    meta = content.get("meta")
+    ours = isinstance(meta, Mapping) and "architecture" in meta and "normalization" in meta
+    return tensors, dict(meta) if ours else {}
