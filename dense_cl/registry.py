@@ -36,6 +36,25 @@ PARAM_SCHEDULERS = Registry(
     scope=_SCOPE,
     locations=["dense_cl.engine"],
 )
+OPTIM_WRAPPERS = Registry(
+    "optim_wrapper",
+    parent=_mmengine.OPTIM_WRAPPERS,
+    scope=_SCOPE,
+    locations=["dense_cl.engine"],
+)
+# Nothing of ours in these; without a child of its own, MMEngine warns at every look-up.
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optim_wrapper_constructor",
+    parent=_mmengine.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope=_SCOPE,
+    locations=["dense_cl.engine"],
+)
+VISUALIZERS = Registry(
+    "visualizer", parent=_mmengine.VISUALIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
+)
+VISBACKENDS = Registry(
+    "vis_backend", parent=_mmengine.VISBACKENDS, scope=_SCOPE, locations=["dense_cl.engine"]
+)
 
 # Kinds that MMEngine has no registry for.
 SOURCES = Registry("image_source", scope=_SCOPE, locations=["dense_cl.sources"])

@@ -1,0 +1,183 @@
+"""MMEngine's Runner, started and resumed our way."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from dense_cl.engine import state
+from dense_cl.engine.checkpoint import (
+    CorruptCheckpointError,
+    find_checkpoints,
+    load_checkpoint,
+)
+from dense_cl.engine.launch import init_distributed
+from dense_cl.engine.signals import StopSignals
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.registry import MODEL_WRAPPERS, RUNNERS
+
+DEFAULT_HOOKS: dict[str, dict[str, Any]] = dict(
+    runtime_info=dict(type="RuntimeInfoHook"),
+    timer=dict(type="IterTimerHook"),
+    quarantine=dict(type="QuarantineHook"),
+    health=dict(type="HealthHook"),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    logger=dict(type="ProgressHook"),
+    checkpoint=dict(type="SaveStateHook"),
+    summary=dict(type="SummaryHook"),
+)
+_CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
+
+
+@RUNNERS.register_module()
+class PretrainRunner(Runner):
+    """Runner of a pretraining recipe.
+
+    What differs from MMEngine's: checkpoints are safe to load and exact to resume, from any
+    iteration; gloo is used where there is no GPU; scalars of a resumed run go on in the same
+    file, ``<work_dir>/vis_data/scalars.json``; default hooks are ours, and an entry of
+    ``default_hooks`` without a ``type`` sets options of the default one.
+
+    Attributes:
+        signals: set by ``pretrain`` for the time of training.
+        last_checkpoint: written or resumed from.
+        saved_rng: generator states to begin training with.
+        data_fingerprint: of the image source.
+    """
+
+    signals = StopSignals()
+    last_checkpoint: Path | None = None
+    quarantine: Any = None
+    saved_rng: dict[str, Any] | None = None
+    data_fingerprint = ""
+
+    @property
+    def work_path(self) -> Path:
+        """The work folder."""
+        return Path(self.work_dir)
+
+    @property
+    def learner(self) -> nn.Module:
+        """The model without its distributed wrapper."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Join the process group, on GPUs or not, and do the rest as MMEngine does."""
+        if self.distributed and not is_distributed():
+            init_distributed(self._launcher, **env_cfg.get("dist_cfg", {}))
+        super().setup_env(env_cfg)
+
+    def build_logger(self, log_level: int | str = "INFO", **kwargs: Any) -> MMLogger:
+        """Build MMEngine's logger without the lines that say nothing to a reader."""
+        logger = super().build_logger(log_level=log_level, **kwargs)
+        logger.addFilter(lambda record: not str(record.msg).startswith(_CHATTER))
+        return logger
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """Log what decides speed and results; the config is a file in the work folder."""
+        found = " ".join(f"{name} {version}" for name, version in state.versions().items())
+        self.logger.info(
+            f"{found} | {get_device()}, {self.world_size} process(es), "
+            f"{torch.get_num_threads()} thread(s), seed {self.seed}"
+        )
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Keep the scalars of all resumptions together, in the work folder itself."""
+        if not isinstance(visualizer, Visualizer):
+            visualizer = dict(visualizer or dict(type="Visualizer"))
+            visualizer.setdefault("vis_backends", [dict(type="LocalVisBackend")])
+            visualizer.setdefault("save_dir", self.work_dir)
+        return super().build_visualizer(visualizer)
+
+    def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
+        """Build the model, channels last unless the recipe says ``channels_last=False``."""
+        built = super().build_model(model)
+        if self.cfg.get("channels_last", True):
+            built = built.to(memory_format=torch.channels_last)
+        return built
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Move the model to its device and, with several processes, wrap it for them."""
+        model = model.to(get_device())
+        if not self.distributed:
+            return model
+        wrapper = dict(type="DistributedLearner") | (model_wrapper_cfg or {})
+        return MODEL_WRAPPERS.build(wrapper, default_args=dict(module=model))
+
+    def register_default_hooks(self, hooks: dict[str, Hook | dict | None] | None = None) -> None:
+        """Register ``DEFAULT_HOOKS`` with the recipe's changes; None drops one."""
+        for name in hooks or {}:
+            if name not in DEFAULT_HOOKS:
+                raise DenseCLError(
+                    f"default_hooks has no '{name}'.{nearest(name, DEFAULT_HOOKS)} Hooks of your "
+                    "own go into custom_hooks."
+                )
+        for name, default in DEFAULT_HOOKS.items():
+            hook = (hooks or {}).get(name, default)
+            if hook is not None:
+                typed = isinstance(hook, Hook) or "type" in hook
+                self.register_hook(hook if typed else dict(default, **hook))
+
+    def load_or_resume(self) -> None:
+        """Resume (``resume``: 'auto', True or a path) or take weights (``load_from``)."""
+        if self._has_loaded:
+            return
+        self._has_loaded = True
+        source = getattr(self.train_dataloader.dataset, "source", None)
+        self.data_fingerprint = source.fingerprint() if source is not None else ""
+        accumulate = self.optim_wrapper._accumulative_counts
+        self.learner.total_steps = self.max_iters // accumulate
+        if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":
+            path = Path(self._resume)
+            self._restore(load_checkpoint(path), path)
+        elif self._resume and self._load_from:  # MMEngine's way to name the checkpoint
+            path = Path(self._load_from)
+            self._restore(load_checkpoint(path), path)
+        elif self._resume:
+            self._resume_latest()
+        elif self._load_from:
+            state.load_weights(self, load_checkpoint(self._load_from), self._load_from)
+            self.logger.info(f"weights from {self._load_from}")
+
+    def _resume_latest(self) -> None:
+        """Resume from the latest checkpoint that can be read; begin anew if there is none."""
+        candidates = find_checkpoints(self.work_dir)
+        for path in candidates:
+            try:
+                checkpoint = load_checkpoint(path)
+            except CorruptCheckpointError as error:
+                self.logger.warning(f"{error} Trying the one before it.")
+                continue
+            self._restore(checkpoint, path)
+            return
+        if candidates:
+            raise DenseCLError(
+                f"no checkpoint in {self.work_dir} can be read. Remove them to start again."
+            )
+        self.logger.info(f"no checkpoint in {self.work_dir} yet: starting from the beginning")
+
+    def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+        state.restore(self, checkpoint, str(path))
+        self.last_checkpoint = path
+        self.logger.info(f"resumed from {path}: {self.iter} of {self.max_iters} iterations done")
+
+    def restore_rng(self) -> None:
+        """Set the generators to what they were; last, so that building things does not count."""
+        if self.saved_rng is not None:
+            state.restore_rng_state(self.saved_rng)
+            self.saved_rng = None
+
+
+def batch_size(runner: PretrainRunner) -> int:
+    """Return the images of one iteration over all processes."""
+    loader = runner.train_dataloader
+    per_process = loader.batch_size or loader.batch_sampler.batch_size
+    return per_process * runner.world_size

@@ -1,0 +1,81 @@
+"""The smallest recipe that is a real one: DenseCL on a handful of generated photos."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+
+
+def write_images(folder: Path, count: int, size: int = 40) -> Path:
+    """Write ``count`` small random JPEGs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        image = cv2.resize(coarse, (size + number % 3, size), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{number:03d}.jpg"), image)
+    return folder
+
+
+def tiny_config(data: Path | str, work_dir: Path | str, **changes: Any) -> Config:
+    """Return a recipe that takes milliseconds an iteration; ``changes`` by dotted key."""
+    objective = dict(queue_size=24, temperature=0.2)
+    cfg = Config(
+        dict(
+            default_scope="dense_cl",
+            model=dict(
+                type="Learner",
+                data_preprocessor=dict(type="ViewPreprocessor"),
+                backbone=dict(type="ResNet", depth=18),
+                target=dict(ema_decay=0.9),
+                objectives=[
+                    dict(
+                        type="InfoNCE",
+                        weight=0.5,
+                        head=dict(type="MLPHead", hidden_channels=16, out_channels=8),
+                        **objective,
+                    ),
+                    dict(
+                        type="DenseInfoNCE",
+                        weight=dict(kind="step", before=0.0, after=0.5, at=3),
+                        head=dict(type="DenseMLPHead", hidden_channels=16, out_channels=8),
+                        correspondence=dict(type="FeatureArgmax"),
+                        **objective,
+                    ),
+                ],
+            ),
+            train_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                dataset=dict(
+                    type="ViewDataset",
+                    source=dict(type="FolderSource", root=str(data)),
+                    views=[
+                        dict(
+                            type="ViewGroup",
+                            count=2,
+                            size=(32, 32),
+                            crop=dict(type="RandomResizedCrop", scale=(0.2, 1.0)),
+                            transforms=[
+                                dict(type="ColorJitter", brightness=0.4, hue=0.1, p=0.8),
+                                dict(type="HorizontalFlip", p=0.5),
+                            ],
+                        )
+                    ],
+                ),
+            ),
+            optim_wrapper=dict(
+                type="OptimWrapper", optimizer=dict(type="SGD", lr=0.05, momentum=0.9)
+            ),
+            param_scheduler=[dict(type="CosineAnnealingLR", by_epoch=True)],
+            train_cfg=dict(type="PretrainLoop", max_epochs=3),
+            default_hooks=dict(logger=dict(interval=2, bar=False)),
+            amp=False,
+            randomness=dict(seed=0),
+            work_dir=str(work_dir),
+        )
+    )
+    cfg.merge_from_dict(changes)
+    return cfg
