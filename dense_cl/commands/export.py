@@ -1,18 +1,25 @@
-"""``dense-cl export``."""
+"""``dense-cl export``: the backbone of a checkpoint as files that other libraries load."""
 
 import argparse
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("checkpoint", help="file written by dense-cl pretrain")
-    parser.add_argument("--out", required=True, help="name of the .pth and .safetensors files")
+    """Declare the arguments."""
+    parser.add_argument("checkpoint", type=Path, help="file written by 'dense-cl pretrain'")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="name of the files to write; .pth and .safetensors are both written",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the backbone of a checkpoint."""
+    """Export and say what was written."""
     from dense_cl.transfer.export import export_backbone
 
     for path in export_backbone(args.checkpoint, args.out):
-        print(path)
+        print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return 0
