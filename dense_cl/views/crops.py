@@ -3,9 +3,10 @@
 import math
 from abc import ABC, abstractmethod
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import CROPS
@@ -71,29 +72,16 @@ class RandomResizedCrop(CropPolicy):
 def crop_and_resize(image: NDArray[np.uint8], box: Box, size: Size) -> NDArray[np.uint8]:
     """Cut a box out of an (H, W, 3) image and resize it to ``size`` without aliasing.
 
-    The standard to meet is Pillow's antialiased bilinear filter, a triangle as wide as twice the
-    shrink factor, which torchvision's recipes use. A short low-pass filter before OpenCV's plain
-    bilinear resize comes closer to it than ``INTER_AREA`` does, in a third of the time (on photos
-    shrunk 2x, root mean square difference 0.4 against 6.8 grey levels). Every filter here is
-    symmetric and has half-pixel centres, so ``ViewGeometry.from_box`` is what happens to the pixels.
+    The filter is the antialiased bilinear one of Pillow, and so of torchvision's recipes (to one
+    grey level), by torch's uint8 kernel: faster on one core than OpenCV's plain bilinear resize,
+    which aliases, and its INTER_AREA. Its pixels have half-pixel centres, so
+    ``ViewGeometry.from_box`` is what happens to them.
     """
     x1, y1, x2, y2 = box
     patch = image[y1:y2, x1:x2]
-    height, width = size
-    shrink_x, shrink_y = (x2 - x1) / width, (y2 - y1) / height
-    interpolation = cv2.INTER_LINEAR
-    if max(shrink_x, shrink_y) >= 3 and min(shrink_x, shrink_y) >= 1:
-        interpolation = cv2.INTER_AREA  # three taps no longer reach; averages of what is covered
-    elif max(shrink_x, shrink_y) > 1:
-        patch = cv2.sepFilter2D(patch, -1, _low_pass(shrink_x), _low_pass(shrink_y))
-    return cv2.resize(patch, (width, height), interpolation=interpolation)
-
-
-def _low_pass(shrink: float) -> NDArray[np.float32]:
-    """Three taps that turn the bilinear triangle into one ``shrink`` times as wide.
-
-    Variances of filters in sequence add. A triangle of half-width s has variance s^2 / 6, the
-    bilinear one 1 / 6, and taps (w, 1 - 2w, w) have 2w: hence w = (s^2 - 1) / 12.
-    """
-    side = min(max(shrink**2 - 1, 0.0) / 12, 1 / 3)
-    return np.array([side, 1 - 2 * side, side], dtype=np.float32)
+    if patch.shape[:2] == size:
+        return np.ascontiguousarray(patch)
+    # In this order of steps torch sees channels_last memory, which its fast kernel needs.
+    batch = torch.from_numpy(patch).unsqueeze(0).permute(0, 3, 1, 2)
+    resized = functional.interpolate(batch, size=size, mode="bilinear", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
