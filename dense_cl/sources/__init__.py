@@ -12,6 +12,7 @@ from dense_cl.sources.file_list import ListSource
 from dense_cl.sources.files import FileSource, load_image
 from dense_cl.sources.folder import FolderSource
 from dense_cl.sources.quarantine import Quarantine
+from dense_cl.sources.synthetic import SyntheticScenes
 from dense_cl.sources.webdataset import WebDatasetSource
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ListSource",
     "Quarantine",
     "StreamingSource",
+    "SyntheticScenes",
     "UnreadableImageError",
     "WebDatasetSource",
     "decode_image",

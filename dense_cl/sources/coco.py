@@ -77,7 +77,9 @@ def resolve_image_root(
         image_root: the folder, if the user gave it; it is only checked then. Otherwise the usual
             places around the JSON are tried (its folder, ``images/``, ``<split>/``,
             ``images/<split>/``, here and one level up, where ``instances_val2017.json`` has the
-            split ``val2017``) and the one with most of the first files wins.
+            split ``val2017``, and
+            ``train_1percent`` is also looked for in ``train``) and the one with most of the first
+            files wins.
 
     Raises:
         DenseCLError: none of the first files is there; names the folders tried.
@@ -87,8 +89,9 @@ def resolve_image_root(
     if image_root is not None:
         candidates = [Path(image_root).expanduser()]
     else:
-        split = _KIND_OF_FILE.sub("", Path(json_path).stem)
-        places = ("", "images", split, f"images/{split}")
+        words = _KIND_OF_FILE.sub("", Path(json_path).stem).split("_")
+        splits = ["_".join(words[:count]) for count in range(len(words), 0, -1)]
+        places = ["", "images", *splits, *(f"images/{split}" for split in splits)]
         candidates = [base / place for base in (here, here.parent) for place in places]
     found = [sum((folder / name).is_file() for name in names) for folder in candidates]
     best = max(range(len(candidates)), key=lambda i: (found[i], -i))

@@ -81,7 +81,7 @@ class PackedStrings(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+    def __getitem__(self, index):
         if not 0 <= index < len(self._ends):
             raise IndexError(f"index {index} of {len(self._ends)} images")
         start = int(self._ends[index - 1]) if index else 0

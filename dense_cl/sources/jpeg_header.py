@@ -1,16 +1,12 @@
 """The few facts about a JPEG that decide how to decode it, read without decoding."""
 
 from dataclasses import dataclass
-from re import compile as pattern
 
 _START_OF_SCAN = 0xDA
 # C0-CF are frame headers, but for C4 (Huffman tables), C8 (reserved), CC (arithmetic conditioning).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_DCT_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _END_OF_IMAGE = b"\xff\xd9"
-# In entropy-coded data FF is followed by 00 (a stuffed byte), RST0-7 or fill; at its end come EOI
-# or, between the scans of a progressive file, tables, a scan header, comments or DNL.
-_STRAY_MARKER = pattern(rb"\xff[\x01-\xc3\xc5-\xcf\xde-\xfd]")
 
 
 @dataclass(frozen=True)
@@ -65,19 +61,12 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     return None
 
 
-def jpeg_damage(data: bytes, header: JpegHeader) -> str | None:
-    """Return what is visibly wrong with the compressed data, or None.
+def is_cut_off(data: bytes, header: JpegHeader) -> bool:
+    """Return whether the compressed data have no end: decoders may fill the rest with grey.
 
-    A decoder fills what is missing with grey and says nothing, so it is checked here: about
-    10 microseconds for a 640x480 photo.
+    Searched from the scan on, as the thumbnail inside the metadata has an end marker of its own.
     """
-    # Search from the scan on: the thumbnail inside the metadata has an end marker of its own.
-    end = data.find(_END_OF_IMAGE, header.scan_start)
-    if end < 0:
-        return "truncated: no end-of-image marker"
-    if _STRAY_MARKER.search(data, header.scan_start, end):
-        return "corrupt JPEG data: stray marker"
-    return None
+    return data.rfind(_END_OF_IMAGE, header.scan_start) < 0
 
 
 def libjpeg_damage(printed: bytes) -> str | None:

@@ -14,6 +14,8 @@ from dense_cl.sources.base import StreamingSource, UnreadableImageError
 from dense_cl.sources.decode import MAX_PIXELS, decode_image
 from dense_cl.sources.files import IMAGE_EXTENSIONS
 
+IMAGE_MEMBERS = tuple(ending.removeprefix(".") for ending in IMAGE_EXTENSIONS)
+
 Encoded = tuple[str, bytes | UnreadableImageError]
 
 
@@ -48,7 +50,7 @@ class WebDatasetSource(StreamingSource):
         shards: str | Sequence[str],
         epoch_size: int | None = None,
         shuffle_buffer: int = 1000,
-        extensions: Sequence[str] = tuple(ending[1:] for ending in IMAGE_EXTENSIONS),
+        extensions: Sequence[str] = IMAGE_MEMBERS,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not isinstance(epoch_size, int) or epoch_size < 1:
