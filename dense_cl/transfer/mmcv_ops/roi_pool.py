@@ -57,7 +57,7 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Add each bin's gradient to the cell that was its maximum, into ``grad_input`` (B, C, H, W)."""
+    """Fill ``grad_input`` (B, C, H, W): a bin sends its gradient to the cell that was largest."""
     del pooled_height, pooled_width, spatial_scale  # argmax says it all
     batch_size, channels, height, width = grad_input.shape
     plane = rois[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)
