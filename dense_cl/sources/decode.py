@@ -37,7 +37,7 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.nda
         max_pixels: refuse larger images before decoding them (decompression bombs).
 
     Returns:
-        (H, W, 3) uint8 RGB, C-contiguous.
+        (H, W, 3) uint8 RGB, C-contiguous and writable.
 
     Raises:
         UnreadableImageError: empty, not an image, truncated, corrupt, or too large.
@@ -87,7 +87,7 @@ def _decode_with_pillow(data: bytes, name: str, max_pixels: int) -> np.ndarray:
             width, height = image.size
             _check_size(name, width, height, max_pixels)
             image.load()
-            return np.ascontiguousarray(_to_rgb(_upright(image)))
+            return np.require(_to_rgb(_upright(image)), requirements=["C", "W"])
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:

@@ -1,5 +1,6 @@
 """The few facts about a JPEG that decide how to decode it, read without decoding."""
 
+import re
 from dataclasses import dataclass
 
 _START_OF_SCAN = 0xDA
@@ -7,6 +8,8 @@ _START_OF_SCAN = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_DCT_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _END_OF_IMAGE = b"\xff\xd9"
+_STRAY_BYTES_AT_END = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_FEW_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def libjpeg_damage(printed: bytes) -> str | None:
     end marker; all pixels have been decoded by then.
     """
     for line in printed.decode("latin-1").splitlines():
-        if "extraneous bytes before marker 0xd9" in line:
+        harmless = _STRAY_BYTES_AT_END.match(line)
+        if harmless and int(harmless[1]) <= _FEW_BYTES:
             continue
         if line.startswith(("Corrupt JPEG data", "Premature end of JPEG file")):
             return line[0].lower() + line[1:]

@@ -28,8 +28,9 @@ def fractal_noise(
         lattice = tuple(max(3, round(fine * side / longer) + 1) for side in size)
         # Octaves are summed on their own small lattices: one large resize at the end, not each.
         total = cv2.resize(total, lattice[::-1], interpolation=cv2.INTER_LINEAR)
-        total += (rng.random(lattice, np.float32) - np.float32(0.5)) * np.float32(0.5**octave)
-    total *= np.float32(1.6 / (2 - 0.5 ** (octaves - 1)))
+        layer = rng.random(lattice, np.float32) - np.float32(0.5)
+        total = total + layer * np.float32(0.5**octave)
+    total = total * np.float32(1.6 / (2 - 0.5 ** (octaves - 1)))
     return cv2.resize(total, (width, height), interpolation=cv2.INTER_CUBIC) + np.float32(0.5)
 
 
