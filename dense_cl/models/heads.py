@@ -1,6 +1,8 @@
 """Projection heads: one vector per view, or one per location."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,19 +12,20 @@ from dense_cl.registry import HEADS
 
 
 def _perceptron(
-    layer: Callable[[int, int], nn.Module], widths: list[int]
+    layer: Callable[[int, int], nn.Module],
+    in_channels: int,
+    hidden_channels: int,
+    out_channels: int,
+    num_layers: int,
 ) -> nn.Sequential:
     """Stack ``layer(in, out)`` with ReLU between."""
-    layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths, widths[1:], strict=False):
-        layers += [layer(width_in, width_out), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
-
-
-def _widths(in_channels: int, hidden_channels: int, out_channels: int, num_layers: int) -> list[int]:
     if num_layers < 1:
         raise DenseCLError(f"num_layers is {num_layers}; a head has at least one layer.")
-    return [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+    widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise(widths):
+        layers += [layer(width_in, width_out), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])
 
 
 @HEADS.register_module()
@@ -49,9 +52,7 @@ class MLPHead(nn.Module):
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.layers = _perceptron(
-            nn.Linear, _widths(in_channels, hidden_channels, out_channels, num_layers)
-        )
+        self.layers = _perceptron(nn.Linear, in_channels, hidden_channels, out_channels, num_layers)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Project a feature map, (B, C, H, W), to raw vectors, (B, D)."""
@@ -87,8 +88,11 @@ class DenseMLPHead(nn.Module):
         self.out_channels = out_channels
         self.grid_size = grid_size
         self.layers = _perceptron(
-            lambda width_in, width_out: nn.Conv2d(width_in, width_out, kernel_size=1),
-            _widths(in_channels, hidden_channels, out_channels, num_layers),
+            partial(nn.Conv2d, kernel_size=1),
+            in_channels,
+            hidden_channels,
+            out_channels,
+            num_layers,
         )
 
     def forward(self, map_BCHW: Tensor) -> Tensor:

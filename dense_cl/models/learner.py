@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -18,6 +18,9 @@ from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
 from dense_cl.models.target import TargetNetwork
 from dense_cl.registry import MODELS, OBJECTIVES
 from dense_cl.views.batch import ViewBatch
+
+if TYPE_CHECKING:  # objectives build on models
+    from dense_cl.objectives.base import Objective
 
 # The singular values of a batch of features are not free on a GPU, and move slowly.
 _RANK_INTERVAL = 10
@@ -80,7 +83,7 @@ class Learner(BaseModel):
         self.weights[name] = weight
 
     def _check_target(self) -> None:
-        wanting = [n for n, o in self.objectives.items() if o.target_views and not self.target]
+        wanting = [n for n, o in self.named_objectives() if o.target_views and not self.target]
         if wanting:
             raise DenseCLError(
                 f"objectives {', '.join(wanting)} look at target features: set"
@@ -89,6 +92,10 @@ class Learner(BaseModel):
         for network in self.target_networks():
             if network.ema_decay is None and self.target is not None:
                 network.ema_decay = self.target.ema_decay
+
+    def named_objectives(self) -> "Iterator[tuple[str, Objective]]":
+        """Yield the objectives by the names their terms have."""
+        return (cast("tuple[str, Objective]", item) for item in self.objectives.items())
 
     def target_networks(self) -> Iterator[TargetNetwork]:
         """Yield every EMA copy: the encoder's and those inside objectives."""
@@ -125,7 +132,7 @@ class Learner(BaseModel):
             raise DenseCLError(f"Learner has no mode '{mode}'; use 'loss' or 'tensor'.")
         features = self._encode(views)
         losses = self._diagnostics(features)
-        for name, objective in self.objectives.items():
+        for name, objective in self.named_objectives():
             output = objective(features)
             weight = schedule_value(self.weights[name], features.step, features.total_steps)
             losses[f"loss_{name}"] = weight * output.loss
@@ -135,15 +142,17 @@ class Learner(BaseModel):
 
     def _encode(self, views: Sequence[ViewBatch]) -> FeatureBundle:
         step = int(self.step)
-        online_views = sorted({v for o in self.objectives.values() for v in o.online_views})
-        target_views = sorted({v for o in self.objectives.values() for v in o.target_views})
+        online_views = sorted({v for _, o in self.named_objectives() for v in o.online_views})
+        target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
         needed = max(online_views + target_views) + 1
         if len(views) < needed:
             raise DenseCLError(
                 f"the objectives need {needed} views of every image, the data give {len(views)};"
                 " raise 'count' of a view group."
             )
-        online = {v: ViewFeatures(tuple(self.backbone(views[v].image)), views[v]) for v in online_views}
+        online = {
+            v: ViewFeatures(tuple(self.backbone(views[v].image)), views[v]) for v in online_views
+        }
         target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
         return FeatureBundle(online, target, step, self.total_steps)
 
@@ -175,7 +184,7 @@ class Learner(BaseModel):
         Args:
             optimizer_stepped: False for the iterations that only accumulate gradients.
         """
-        for objective in self.objectives.values():
+        for _, objective in self.named_objectives():
             objective.after_step()
         if not optimizer_stepped:
             return

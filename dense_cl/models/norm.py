@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.distributed import world_size
@@ -16,14 +17,16 @@ def norm_layer(name: str) -> Callable[[int], nn.Module]:
     """Return a constructor ``channels -> layer``.
 
     Args:
-        name: 'BN', 'SyncBN', or 'GN' (32 groups).
+        name: 'BN', 'SyncBN' (torch's own under NCCL, else ``SyncBatchNorm2d``; the state dict is
+            the same) or 'GN' (32 groups).
 
     Raises:
         DenseCLError: any other name.
     """
+    on_nccl = world_size() > 1 and dist.get_backend() == "nccl"
     layers: dict[str, Callable[[int], nn.Module]] = {
         "BN": nn.BatchNorm2d,
-        "SyncBN": SyncBatchNorm2d,
+        "SyncBN": nn.SyncBatchNorm if on_nccl else SyncBatchNorm2d,
         "GN": partial(nn.GroupNorm, 32),
     }
     if name not in layers:
@@ -31,46 +34,21 @@ def norm_layer(name: str) -> Callable[[int], nn.Module]:
     return layers[name]
 
 
-class _AllReduceSum(torch.autograd.Function):
-    """Sum over ranks; every rank's loss depends on the sum, so gradients are summed as well."""
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d over the batches of all ranks, on any backend.
 
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        tensor = tensor.clone()
-        dist.all_reduce(tensor)
-        return tensor
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        upstream = upstream.clone()
-        dist.all_reduce(upstream)
-        return upstream
-
-
-class SyncBatchNorm2d(nn.SyncBatchNorm):
-    """BatchNorm2d over the batches of all ranks, on any backend (gloo on CPU included).
-
-    torch's own layer covers CUDA; on other devices it refuses to run, so there the mean and the
-    variance are all-reduced here, with gradients, in float32 at least. Batches may differ in
-    size between ranks. Running statistics follow ``BatchNorm2d`` (unbiased variance), and so do
-    the keys of the state dict. In one process, and in evaluation, it is ``BatchNorm2d``.
+    torch's ``SyncBatchNorm`` refuses to run on a CPU. This one all-reduces the statistics, and in
+    the backward pass their gradients, in float32 at least. Batches may differ in size between
+    ranks. In one process, and in evaluation, it is ``BatchNorm2d``.
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Normalise (B, C, H, W) over all ranks' B, H and W."""
-        if x_BCHW.is_cuda or not self.training or world_size() == 1:
+        if not self.training or world_size() == 1:
             return super().forward(x_BCHW)
         x = x_BCHW.to(torch.promote_types(x_BCHW.dtype, torch.float32))
-        local_sum = x.sum(dim=(0, 2, 3))
-        count = local_sum.new_tensor([x.numel() // x.shape[1]])
-        total = _AllReduceSum.apply(torch.cat([local_sum, count]))
-        count = total[-1].detach()
-        mean = total[:-1] / count
-        # A second reduction instead of E[x²] - mean²: that difference cancels in float32.
-        centred = x - mean[:, None, None]
-        variance = _AllReduceSum.apply(centred.square().sum(dim=(0, 2, 3))) / count
-        self._track(mean.detach(), variance.detach() * count / (count - 1))
-        y = centred * torch.rsqrt(variance + self.eps)[:, None, None]
+        y, mean, variance, count = _Standardise.apply(x, self.eps)
+        self._track(mean, variance * count / (count - 1))
         if self.affine:
             y = y * self.weight[:, None, None] + self.bias[:, None, None]
         return y.to(x_BCHW.dtype)
@@ -84,3 +62,39 @@ class SyncBatchNorm2d(nn.SyncBatchNorm):
         rate = self.momentum if self.momentum is not None else 1 / int(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
         self.running_var.lerp_(unbiased_variance.to(self.running_var.dtype), rate)
+
+
+class _Standardise(torch.autograd.Function):
+    r""":math:`y = (x - \mu) / \sqrt{\sigma^2 + \epsilon}` with statistics of all ranks.
+
+    Backward: :math:`(g - \overline{g} - y\,\overline{g y}) / \sqrt{\sigma^2 + \epsilon}` with
+    means over all ranks (Ioffe and Szegedy, arXiv 1502.03167, section 3).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        local_sum = x.sum(dim=(0, 2, 3))
+        total = _all_reduce(torch.cat([local_sum, x.new_tensor([x.numel() // x.shape[1]])]))
+        count = total[-1]
+        mean = total[:-1] / count
+        centred = x - mean[:, None, None]
+        # A second reduction instead of E[x²] - mean²: that difference cancels in float32.
+        variance = _all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        scale = torch.rsqrt(variance + eps)
+        y = centred.mul_(scale[:, None, None])
+        ctx.save_for_backward(y, scale, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return y, mean, variance, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        y, scale, count = ctx.saved_tensors
+        local = torch.stack([upstream.sum(dim=(0, 2, 3)), (upstream * y).sum(dim=(0, 2, 3))])
+        mean, mean_of_product = (_all_reduce(local) / count)[..., None, None]
+        return (upstream - mean - y * mean_of_product) * scale[:, None, None], None
+
+
+def _all_reduce(tensor: Tensor) -> Tensor:
+    dist.all_reduce(tensor)
+    return tensor

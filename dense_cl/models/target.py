@@ -4,17 +4,18 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
 
 
 class TargetNetwork(nn.Module):
-    r"""A copy of ``online`` that follows it by :math:`\theta_t \leftarrow d\,\theta_t + (1-d)\,\theta`.
+    r"""A copy of ``online`` that follows it.
 
-    Only parameters are averaged (He et al., arXiv 1911.05722, equation 2). Buffers are the
-    copy's own: its BatchNorm layers run in training mode on the keys and keep their own running
+    :math:`\theta_t \leftarrow d\,\theta_t + (1 - d)\,\theta`, once per optimiser step. Only
+    parameters are averaged (He et al., arXiv 1911.05722, equation 2). Buffers are the copy's
+    own: its BatchNorm layers run in training mode on the keys and keep their own running
     statistics, as in facebookresearch/moco ``moco/builder.py``.
 
     The online module is referred to, not registered: it appears once in the state dict.
@@ -51,8 +52,9 @@ class TargetNetwork(nn.Module):
             DenseCLError: no ``ema_decay``.
         """
         if self.ema_decay is None:
-            raise DenseCLError("a target network needs an ema_decay: set target=dict(ema_decay=...).")
+            raise DenseCLError("a target network needs a decay: set target=dict(ema_decay=...).")
         decay = schedule_value(self.ema_decay, step, total_steps)
-        averaged = list(self.network.parameters())
+        averaged: list[Tensor] = list(self.network.parameters())
+        online: list[Tensor] = list(self._online[0].parameters())
         if averaged:
-            torch._foreach_lerp_(averaged, list(self._online[0].parameters()), 1.0 - decay)
+            torch._foreach_lerp_(averaged, online, 1.0 - decay)

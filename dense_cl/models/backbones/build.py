@@ -1,7 +1,7 @@
 """Build any registered backbone and make sure that its shape is known."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -12,7 +12,19 @@ from dense_cl.registry import MODELS
 _PROBE = 64  # pixels; every common stride divides it
 
 
-def build_backbone(cfg: Mapping[str, Any]) -> nn.Module:
+class Backbone(nn.Module):
+    """What every backbone has, whoever wrote it.
+
+    Attributes:
+        out_channels: channels of the stage maps that forward returns, shallow to deep.
+        strides: image pixels per cell of those maps.
+    """
+
+    out_channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
     """Return the backbone that ``cfg`` names.
 
     Args:
@@ -20,20 +32,20 @@ def build_backbone(cfg: Mapping[str, Any]) -> nn.Module:
             MMDetection's X, for which compiled mmcv operators are replaced if missing.
 
     Returns:
-        A module whose forward maps (B, 3, H, W) to a tuple of stage maps, with attributes
-        ``out_channels`` and ``strides`` (found by running it on a blank image if it has none).
+        A module whose forward maps (B, 3, H, W) to a tuple of stage maps. ``out_channels`` and
+        ``strides`` are found by running it on a blank image if it has none.
 
     Raises:
         DenseCLError: no such type, or it does not return a tuple of feature maps.
     """
     if str(cfg.get("type", "")).startswith("mmdet."):
         # Imported only here: models otherwise know nothing of the hand-off.
-        from dense_cl.transfer.mmcv_ops import ensure
+        from dense_cl.transfer.mmdet_setup import import_mmdet
 
-        ensure()
-        import mmdet.models  # noqa: F401  (registers MMDetection's backbones)
+        import_mmdet()
     try:
-        backbone: nn.Module = MODELS.build(dict(cfg))
+        # Without a scope, a Runner of MMDetection in this process would make 'ResNet' its own.
+        backbone = cast(Backbone, MODELS.build({"_scope_": "dense_cl", **cfg}))
     except KeyError as error:
         raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
     if not (hasattr(backbone, "out_channels") and hasattr(backbone, "strides")):
@@ -42,10 +54,11 @@ def build_backbone(cfg: Mapping[str, Any]) -> nn.Module:
 
 
 @torch.no_grad()
-def _probe(backbone: nn.Module) -> None:
+def _probe(backbone: Backbone) -> None:
     """Set ``out_channels`` and ``strides`` from what a blank image gives."""
     training = backbone.training
-    maps = backbone.eval()(torch.zeros(1, 3, _PROBE, _PROBE))
+    backbone.eval()  # not chained: MMDetection's train() returns nothing
+    maps = backbone(torch.zeros(1, 3, _PROBE, _PROBE))
     backbone.train(training)
     if not isinstance(maps, tuple | list) or any(stage.dim() != 4 for stage in maps):
         raise DenseCLError(

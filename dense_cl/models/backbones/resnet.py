@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
-from dense_cl.errors import DenseCLError, nearest
+from dense_cl.errors import DenseCLError
 from dense_cl.models.norm import norm_layer
 from dense_cl.registry import MODELS
 
@@ -44,7 +44,7 @@ class ResNet(TorchvisionResNet):
         zero_init_residual: bool = False,
     ) -> None:
         if depth not in _BLOCKS:
-            raise DenseCLError(f"ResNet has no depth {depth}.{nearest(str(depth), map(str, _BLOCKS))}")
+            raise DenseCLError(f"ResNet has no depth {depth}; choose among {list(_BLOCKS)}.")
         if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
             raise DenseCLError(f"ResNet: out_indices {out_indices} are not among 0, 1, 2, 3.")
         block, layers = _BLOCKS[depth]

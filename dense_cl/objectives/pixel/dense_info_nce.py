@@ -36,7 +36,8 @@ class DenseInfoNCE(QueueObjective):
         temperature: float = 0.2,
     ) -> None:
         super().__init__(in_channels, head, queue_size, temperature)
-        self.correspondence = CORRESPONDENCES.build(dict(correspondence or {"type": "FeatureArgmax"}))
+        provider = dict(correspondence or {"type": "FeatureArgmax"})
+        self.correspondence = CORRESPONDENCES.build(provider)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.dense_info_nce``."""

@@ -1,0 +1,91 @@
+"""queue_logsumexp against torch.logsumexp, and what it keeps in memory."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dense_cl.losses.queue_logsumexp import queue_logsumexp
+
+
+def case(rows: int, queue: int, channels: int = 5, dtype: torch.dtype = torch.float64):
+    generator = torch.Generator().manual_seed(rows * 1000 + queue)
+    query = torch.randn(rows, channels, dtype=dtype, generator=generator)
+    return query, torch.randn(queue, channels, dtype=dtype, generator=generator)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(1, 9), queue=st.integers(1, 12), chunk=st.integers(1, 10))
+def test_equals_torch_for_any_chunk(rows, queue, chunk):
+    query, negatives = case(rows, queue)
+    query.requires_grad_(True)
+    logsumexp, largest = queue_logsumexp(query, negatives, 0.3, chunk)
+    logits = query @ negatives.T / 0.3
+    upstream = torch.arange(1.0, rows + 1, dtype=torch.float64)
+    torch.testing.assert_close(logsumexp, logits.logsumexp(1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(largest, logits.amax(1), rtol=1e-12, atol=1e-12)
+    (gradient,) = torch.autograd.grad(logsumexp @ upstream, query)
+    (expected,) = torch.autograd.grad(logits.logsumexp(1) @ upstream, query)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gradcheck():
+    query, negatives = case(4, 7)
+    query.requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda q: queue_logsumexp(q, negatives, 0.2, 3)[0], query)
+
+
+def test_does_not_overflow_at_a_low_temperature():
+    query, negatives = case(3, 6, dtype=torch.float32)
+    logsumexp, largest = queue_logsumexp(query, negatives, 1e-4)
+    assert largest.abs().min() > 88  # exp of it is infinite in float32
+    torch.testing.assert_close(logsumexp, largest)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_sums_in_float32(dtype):
+    """A half-precision sum of 5000 terms near 1 would stop growing at 256 (bfloat16)."""
+    query, negatives = case(3, 5000, dtype=torch.float32)
+    query.mul_(1e-3).requires_grad_(True)
+    with torch.autocast("cpu", dtype=dtype):
+        logsumexp, _ = queue_logsumexp(query, negatives, 1.0)
+    assert logsumexp.dtype == torch.float32
+    torch.testing.assert_close(logsumexp, (query @ negatives.T).logsumexp(1), rtol=1e-3, atol=1e-3)
+    (gradient,) = torch.autograd.grad(logsumexp.sum(), query)
+    (expected,) = torch.autograd.grad((query @ negatives.T).logsumexp(1).sum(), query)
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(gradient, expected, rtol=0.05, atol=2e-3)
+
+
+def test_no_gradient_to_the_queue_nor_through_the_maximum():
+    query, negatives = case(2, 3)
+    query.requires_grad_(True)
+    negatives.requires_grad_(True)
+    logsumexp, largest = queue_logsumexp(query, negatives, 1.0)
+    assert not largest.requires_grad
+    logsumexp.sum().backward()
+    assert negatives.grad is None
+
+
+def test_never_allocates_a_row_by_queue_matrix():
+    """Rows 512, queue 4096, chunk 8: no tensor beyond one block, and N x D kept for backward."""
+    rows, queue, channels, chunk = 512, 4096, 16, 8
+    query, negatives = case(rows, queue, channels, torch.float32)
+    query.requires_grad_(True)
+    kept: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.profiler.profile(profile_memory=True) as profile:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logsumexp, _ = queue_logsumexp(query, negatives, 0.2, chunk)
+        logsumexp.sum().backward()
+    balance = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            balance += event.nbytes()
+            peak = max(peak, balance)
+    assert kept == [rows * channels]
+    assert 0 < peak < rows * queue * 4 / 8

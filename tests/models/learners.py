@@ -1,0 +1,78 @@
+"""A learner and data small enough to run in milliseconds, shared by the tests of models."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import dense_cl.objectives  # noqa: F401  (registers them)
+from dense_cl.models import Learner
+from dense_cl.models.norm import norm_layer
+from dense_cl.registry import MODELS
+from dense_cl.views.batch import ViewBatch
+
+QUEUE = 10
+
+
+@MODELS.register_module()
+class TwoConvolutions(nn.Module):
+    """Two stages, strides 4 and 8; leaves its channels to be found out."""
+
+    def __init__(self, norm: str = "BN") -> None:
+        super().__init__()
+        layer = norm_layer(norm)
+        self.first = nn.Sequential(nn.Conv2d(3, 32, 4, 4, bias=False), layer(32), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(32, 64, 2, 2, bias=False), layer(64), nn.ReLU())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        first = self.first(x)
+        return first, self.second(first)
+
+
+def info_nce(**options: Any) -> dict[str, Any]:
+    head = {"type": "MLPHead", "hidden_channels": 16, "out_channels": 8}
+    return {"type": "InfoNCE", "queue_size": QUEUE, "head": head, **options}
+
+
+def dense_info_nce(provider: str = "FeatureArgmax", **options: Any) -> dict[str, Any]:
+    grid = options.pop("grid_size", None)
+    head = {"type": "DenseMLPHead", "hidden_channels": 16, "out_channels": 8, "grid_size": grid}
+    common = {"queue_size": QUEUE, "head": head, "correspondence": {"type": provider}}
+    return {"type": "DenseInfoNCE", **common, **options}
+
+
+def build_learner(*objectives: dict[str, Any], norm: str = "BN", **options: Any) -> Learner:
+    """A float64 learner with the same weights every time."""
+    torch.manual_seed(0)
+    settings = {"target": {"ema_decay": 0.9}, **options}
+    backbone = {"type": "TwoConvolutions", "norm": norm}
+    return Learner(backbone=backbone, objectives=list(objectives), **settings).double()
+
+
+def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> dict[str, Any]:
+    """What the loader gives; every view is the whole source."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, size, size, 3)
+    return {
+        "views": [
+            ViewBatch(
+                image=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
+                matrix=torch.eye(3, dtype=torch.float64)[:2].repeat(batch, 1, 1),
+                source_size=torch.tensor([[size, size]]).repeat(batch, 1),
+                view_size=(size, size),
+            )
+            for _ in range(views)
+        ],
+        "index": torch.arange(batch),
+        "unreadable": [],
+    }
+
+
+def images_of(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
+    """The same data with images ``start`` to ``stop`` only."""
+    rows = slice(start, stop)
+    views = [
+        ViewBatch(v.image[rows], v.matrix[rows], v.source_size[rows], v.view_size)
+        for v in data["views"]
+    ]
+    return {"views": views, "index": data["index"][rows], "unreadable": []}

@@ -1,0 +1,70 @@
+"""What each of two gloo processes runs for ``test_distributed``; importable by spawned children."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from learners import build_learner, dense_info_nce, images_of, info_nce, random_data
+from mmengine.optim import OptimWrapper
+
+from dense_cl.engine.distributed import DistributedLearner
+from dense_cl.models.batch_shuffle import BatchShuffle
+from dense_cl.models.distributed import concat_all_gather
+from dense_cl.models.learner import Learner
+
+METHODS = {"moco": [info_nce()], "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)]}
+CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
+BATCH, STEPS = 4, 3
+
+
+def train(model: Any, learner: Learner, batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return losses and gradients of the first step, and the state after all of them."""
+    loss, _ = learner.parse_losses(model(**learner.data_preprocessor(batches[0], True)))
+    loss.backward()
+    gradients = {n: p.grad.clone() for n, p in learner.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    wrapper = OptimWrapper(torch.optim.SGD(learner.parameters(), lr=0.05, momentum=0.9))
+    losses = [model.train_step(batch, wrapper)["loss"].detach() for batch in batches]
+    return {"losses": losses, "gradients": gradients, "state": learner.state_dict()}
+
+
+def whole(method: str, norm: str) -> dict[str, Any]:
+    """Train in this process on whole batches."""
+    learner = build_learner(*METHODS[method], norm=norm)
+    return train(learner, learner, [random_data(BATCH, seed=s) for s in range(STEPS)])
+
+
+def split(method: str, norm: str, boundary: int) -> dict[str, Any]:
+    """Train on this rank's part of the same batches; rank 0 has ``boundary`` images."""
+    learner = build_learner(*METHODS[method], norm=norm)
+    rows = (0, boundary) if dist.get_rank() == 0 else (boundary, BATCH)
+    batches = [images_of(random_data(BATCH, seed=s), *rows) for s in range(STEPS)]
+    return train(DistributedLearner(learner), learner, batches)
+
+
+def shuffled(images: int) -> dict[str, Any]:
+    """Shuffle numbered images of uneven batches and bring them back."""
+    mine = torch.arange(images, dtype=torch.float32) + 100 * dist.get_rank()
+    mine = (
+        mine[:, None, None, None].expand(-1, 2, 3, 3).contiguous(memory_format=torch.channels_last)
+    )
+    shuffle = BatchShuffle.draw(images, seed=1, device=mine.device)
+    there = shuffle.shuffle(mine)
+    return {"mine": mine, "there": there, "back": shuffle.unshuffle(there)}
+
+
+def run(rank: int, folder: str) -> None:
+    """Do everything that needs two processes and leave the results in ``folder``."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    results: dict[str, Any] = {f"{m}_{n}": split(m, n, BATCH // 2) for m, n in CASES}
+    results["uneven"] = split("densecl", "SyncBN", BATCH - 1)
+    results["plain_bn"] = split("densecl", "BN", BATCH // 2)
+    results["shuffle"] = shuffled(images=3 - rank)
+    results["gather"] = concat_all_gather(torch.full((2 * rank, 1), float(rank)))
+    torch.save(results, Path(folder) / f"rank{rank}.pth")
+    dist.destroy_process_group()
