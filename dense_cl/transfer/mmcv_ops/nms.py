@@ -22,7 +22,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes = widen(boxes)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torchvision_nms(boxes, scores.to(boxes.dtype), iou_threshold)
+    # mmcv's threshold is a float32: an IoU of exactly 1/5 is not above 0.2.
+    return torchvision_nms(boxes, scores.to(boxes.dtype), float(np.float32(iou_threshold)))
 
 
 def softnms(
