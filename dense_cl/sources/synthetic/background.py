@@ -78,12 +78,12 @@ def _stone(rng: np.random.Generator, picture: np.ndarray, light: Light) -> None:
     angle = np.sort(rng.uniform(0, 2 * np.pi, corners))
     reach = radius * rng.uniform(0.45, 1.0, corners)
     outline = [np.stack([x + reach * np.cos(angle), y + reach * np.sin(angle)], axis=1)]
-    patch = Patch.around(x, y, radius + 2, (height, width))
+    patch = Patch.around(outline, 2, (height, width))
     colour, other = random_colour(rng), random_colour(rng)
     share = fractal_noise(rng, (64, 64), 6)
     if min(patch.shape) == 0:
         return
     mask = rasterise(outline, patch)
     albedo = blend(colour, other, cv2.resize(share, patch.shape[::-1]) * np.float32(0.5))
-    cast_shadow(picture, outline, x, y, radius, light)
+    cast_shadow(picture, outline, radius, light)
     paint(picture, patch, mask, albedo, relief(mask, radius), light, 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 from dense_cl.sources.synthetic.lighting import Light
 from dense_cl.sources.synthetic.shapes import Outline
 
+Offset = tuple[float, float]
 _SUBPIXEL_BITS = 4
 _SHADOW = 0.55  # share of light that a full shadow takes away
 _RELIEF = 0.4  # how thick a thing is, relative to its radius
@@ -22,10 +23,15 @@ class Patch:
     columns: slice
 
     @classmethod
-    def around(cls, x: float, y: float, reach: float, size: tuple[int, int]) -> "Patch":
-        """Return the square of half side ``reach`` about a point, cut to the picture."""
-        left, right = (int(np.clip(x + side, 0, size[1])) for side in (-reach, reach + 1))
-        top, bottom = (int(np.clip(y + side, 0, size[0])) for side in (-reach, reach + 1))
+    def around(
+        cls, outline: Outline, margin: float, size: tuple[int, int], offset: Offset = (0, 0)
+    ) -> "Patch":
+        """Return the rectangle about an outline and a margin, cut to the picture."""
+        points = np.concatenate(outline) + np.array(offset)
+        low = np.floor(points.min(axis=0) - margin).astype(int)
+        high = np.ceil(points.max(axis=0) + margin).astype(int)
+        left, right = (int(np.clip(side, 0, size[1])) for side in (low[0], high[0]))
+        top, bottom = (int(np.clip(side, 0, size[0])) for side in (low[1], high[1]))
         return cls(slice(top, bottom), slice(left, right))
 
     @property
@@ -44,7 +50,7 @@ class Patch:
         return np.array([self.columns.start, self.rows.start], np.float64)
 
 
-def rasterise(outline: Outline, patch: Patch, offset: tuple[float, float] = (0, 0)) -> np.ndarray:
+def rasterise(outline: Outline, patch: Patch, offset: Offset = (0, 0)) -> np.ndarray:
     """Return (H, W) uint8 coverage, 0 to 255, of an outline in picture coordinates.
 
     ``cv2.fillPoly`` puts pixel centres on whole numbers, we at halves.
@@ -65,16 +71,14 @@ def relief(mask: np.ndarray, radius: float) -> np.ndarray:
     return cv2.GaussianBlur(height, (3, 3), 0)
 
 
-def cast_shadow(
-    picture: np.ndarray, outline: Outline, x: float, y: float, radius: float, light: Light
-) -> None:
+def cast_shadow(picture: np.ndarray, outline: Outline, radius: float, light: Light) -> None:
     """Darken the picture where a thing about to be painted keeps the light out."""
-    dx, dy = light.shadow_offset(_RELIEF * radius)
+    offset = light.shadow_offset(_RELIEF * radius)
     blur = max(1.0, 0.1 * radius)
-    patch = Patch.around(x + dx, y + dy, 1.5 * radius + 3 * blur, picture.shape[:2])
+    patch = Patch.around(outline, 3 * blur, picture.shape[:2], offset)
     if min(patch.shape) == 0:
         return
-    mask = cv2.GaussianBlur(rasterise(outline, patch, (dx, dy)), (0, 0), blur)
+    mask = cv2.GaussianBlur(rasterise(outline, patch, offset), (0, 0), blur)
     picture[patch.key] *= 1 - mask[..., None] * np.float32(_SHADOW / 255)
 
 

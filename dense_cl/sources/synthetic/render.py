@@ -22,6 +22,7 @@ MIN_VISIBLE = 16
 """Objects of which fewer pixels are visible are not labelled."""
 
 _TILE = 64  # pixels of an object's texture, on a side
+_OCCLUDER_REACH = 1.4  # how far an occluder extends from an object's centre, in object radii
 _DISTANCE = 4.0  # of the viewer, in object radii: how strong the perspective is
 _BACKGROUND, _NOISE, _OCCLUDER = range(3)  # independent random streams of a scene
 
@@ -96,12 +97,13 @@ def _draw(
     appearance = _appearance(item.category, item.identity + 7919 * scene.identity)
     to_picture = _homography(item, scene.viewpoint)
     outline = [_project(contour, to_picture) for contour in appearance.outline]
-    patch = Patch.around(item.x, item.y, 1.5 * item.radius, scene.size)
+    reach = _OCCLUDER_REACH * item.radius
+    room = [np.array([[item.x - reach, item.y - reach], [item.x + reach, item.y + reach]])]
+    patch = Patch.around(outline + (room if scene.occlusion > 0 else []), 2, scene.size)
     mask = rasterise(outline, patch)
     solid = mask > 127
 
-    # The texture tile spans [-1.25, 1.25] of the object's own coordinates: deformed outlines fit.
-    to_object = np.array([[2.5 / _TILE, 0, -1.25], [0, 2.5 / _TILE, -1.25], [0, 0, 1]])
+    to_object = np.array([[2 / _TILE, 0, -1], [0, 2 / _TILE, -1], [0, 0, 1]])
     shift = np.array([[1, 0, -patch.columns.start], [0, 1, -patch.rows.start], [0, 0, 1]])
     warp = shift @ to_picture @ to_object
     size = patch.shape[::-1]
@@ -109,7 +111,7 @@ def _draw(
     share = cv2.warpPerspective(appearance.share, warp, size, borderMode=cv2.BORDER_REFLECT)
     height = relief(mask, item.radius) + share * np.float32(0.03 * item.radius)
 
-    cast_shadow(picture, outline, item.x, item.y, item.radius, light)
+    cast_shadow(picture, outline, item.radius, light)
     paint(picture, patch, mask, albedo, height, light, appearance.gloss)
     instances[patch.key][solid] = position + 1
     if scene.occlusion > 0 and solid.any():

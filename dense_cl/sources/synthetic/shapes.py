@@ -2,7 +2,7 @@
 
 Each category is a function of a generator that draws the proportions of one individual, within
 what keeps the category recognisable. An outline is a list of closed contours, (N, 2) float64
-arrays in the unit disc, x to the right and y down; a second contour is a hole.
+arrays of about unit size, x to the right and y down; a second contour is a hole.
 """
 
 from collections.abc import Callable
@@ -174,7 +174,7 @@ CATEGORIES = tuple(SHAPES)
 
 
 def deform(outline: Outline, rng: np.random.Generator) -> Outline:
-    """Return the outline stretched and gently bent, as one individual of its category."""
+    """Return the outline stretched and gently bent, as one individual; it fills the unit disc."""
     stretch = np.exp(rng.uniform(-0.15, 0.15))
     bend, phase = rng.uniform(0, 0.06, 2), rng.uniform(0, 2 * np.pi, 2)
     result = []
@@ -182,4 +182,5 @@ def deform(outline: Outline, rng: np.random.Generator) -> Outline:
         angle = np.arctan2(contour[:, 1], contour[:, 0])
         swell = 1 + bend[0] * np.cos(2 * angle + phase[0]) + bend[1] * np.cos(3 * angle + phase[1])
         result.append(contour * swell[:, None] * [stretch, 1 / stretch])
-    return result
+    reach = max(np.linalg.norm(contour, axis=1).max() for contour in result)
+    return [contour / reach for contour in result]
