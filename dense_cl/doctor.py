@@ -16,22 +16,22 @@ from typing import Any
 
 SUPPORTED_PYTHON = ((3, 10), (3, 12))
 
-# import name of each package whose failure to import explains a later one, in that order
-_MODULES = (
-    "numpy",
-    "torch",
-    "torchvision",
-    "cv2",
-    "albumentations",
-    "PIL",
-    "pycocotools.mask",
-    "timm",
-    "webdataset",
-    "safetensors",
-    "matplotlib",
-    "mmengine",
-    "mmcv",
-)
+# Module to import, distribution that brings it; one that explains a later failure comes first.
+_MODULES = {
+    "numpy": "numpy",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "cv2": "opencv-python-headless",
+    "albumentations": "albumentations",
+    "PIL.Image": "Pillow",
+    "pycocotools.mask": "pycocotools",
+    "timm": "timm",
+    "webdataset": "webdataset",
+    "safetensors": "safetensors",
+    "matplotlib": "matplotlib",
+    "mmengine": "onedl-mmengine",
+    "mmcv": "onedl-mmcv",
+}
 
 # Other distributions that unpack to the same folder as one of ours: the later install wins.
 _CLASHES = {
@@ -46,9 +46,12 @@ _CLASHES = {
 
 _REINSTALL_TORCH = (
     "install a matching pair, torch 2.N with torchvision 0.(N+15), from one index: "
-    "pip install --force-reinstall -c constraints.txt torch torchvision"
+    "pip install --force-reinstall torch torchvision"
 )
-_HEADLESS_OPENCV = "pip install --force-reinstall --no-deps opencv-python-headless"
+# In a build of its own, where torch is missing, mmcv leaves its operators out.
+_MMCV_WITHOUT_OPERATORS = (
+    "pip install --force-reinstall --no-deps --no-binary onedl-mmcv onedl-mmcv"
+)
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,13 @@ def examine() -> Report:
     report.packages, report.problems = check_packages()
     report.problems += check_python(sys.version_info[:2])
     report.problems += check_clashes(installed_version)
-    imports = check_imports(_MODULES)
-    report.problems += imports
-    if not imports:
+    present = {m: d for m, d in _MODULES.items() if report.packages.get(d, "?") is not None}
+    broken = check_imports(present)
+    report.problems += broken
+    if present == _MODULES and not broken:
         report.problems += check_vision_operators()
-        report.operators, operator_problems = check_mmcv_operators()
-        report.problems += operator_problems + check_imports(("mmdet.models",))
+        report.operators, problems = check_mmcv_operators()
+        report.problems += problems + check_imports({"mmdet.models": "onedl-mmdetection"})
     report.devices = find_devices()
     report.problems += check_storage()
     return report
@@ -165,24 +169,23 @@ def check_clashes(version_of: Callable[[str], str | None]) -> list[Problem]:
     ]
 
 
-def check_imports(modules: tuple[str, ...]) -> list[Problem]:
-    """Import each module; a failure tells why and what mends it."""
+def check_imports(modules: dict[str, str]) -> list[Problem]:
+    """Import each module; a failure tells why and what mends it.
+
+    Args:
+        modules: import name to the distribution that brings it.
+    """
     problems = []
-    for module in modules:
+    for module, distribution in modules.items():
         try:
             importlib.import_module(module)
         except Exception as error:  # a broken package can raise anything
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            problems.append(Problem(f"'import {module}' fails: {reason}", _mend_import(reason)))
+            mend = f"pip install --force-reinstall --no-deps {distribution}"
+            if "operator torchvision::" in reason:
+                mend = _REINSTALL_TORCH
+            problems.append(Problem(f"'import {module}' fails: {reason}", mend))
     return problems
-
-
-def _mend_import(reason: str) -> str:
-    if "operator torchvision::" in reason:
-        return _REINSTALL_TORCH
-    if "libGL" in reason or "libgthread" in reason:
-        return _HEADLESS_OPENCV
-    return "pip install --force-reinstall -c constraints.txt -e ."
 
 
 def check_vision_operators() -> list[Problem]:
@@ -213,7 +216,7 @@ def check_mmcv_operators() -> tuple[dict[str, str], list[Problem]]:
     if reason is None or "No module named 'mmcv._ext'" in reason:
         return origins, []
     what = f"mmcv's compiled operators do not load, the fallback is used: {reason}"
-    mend = "reinstall mmcv for this torch, or without operators: make clean && rm -rf .venv"
+    mend = "build mmcv for this torch, or take it without operators: " + _MMCV_WITHOUT_OPERATORS
     return origins, [Problem(what, mend)]
 
 

@@ -49,14 +49,17 @@ def test_upstream_packages_clash():
             "RuntimeError('operator torchvision::nms does not exist')",
             "torch 2.N with",
         ),
-        ("ImportError('libGL.so.1: cannot open shared object file')", "opencv-python-headless"),
-        ("SystemError('built for another numpy')", "--force-reinstall"),
+        (
+            "ImportError('libGL.so.1: cannot open shared object file')",
+            "--force-reinstall --no-deps some-package",
+        ),
+        ("SystemError('built for another numpy')", "--force-reinstall --no-deps some-package"),
     ],
 )
 def test_broken_module(monkeypatch, tmp_path, error, mend):
     (tmp_path / "broken_module.py").write_text(f"raise {error}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (problem,) = doctor.check_imports(("json", "broken_module"))
+    (problem,) = doctor.check_imports({"json": "python", "broken_module": "some-package"})
     assert "'import broken_module' fails" in problem.what
     assert mend in problem.mend
 
