@@ -49,9 +49,7 @@ _REINSTALL_TORCH = (
     "pip install --force-reinstall torch torchvision"
 )
 # In a build of its own, where torch is missing, mmcv leaves its operators out.
-_MMCV_WITHOUT_OPERATORS = (
-    "pip install --force-reinstall --no-deps --no-binary onedl-mmcv onedl-mmcv"
-)
+_MMCV_WITHOUT_OPERATORS = "pip install --force-reinstall --no-deps --no-cache-dir onedl-mmcv"
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,9 @@ def check_mmcv_operators() -> tuple[dict[str, str], list[Problem]]:
 
     reason = mmcv_ops.compiled_error()
     mmcv_ops.ensure()
-    origins = {operator: mmcv_ops.origin(operator) for operator in mmcv_ops.OPERATORS}
+    origins: dict[str, str] = {
+        operator: mmcv_ops.origin(operator) for operator in mmcv_ops.OPERATORS
+    }
     if reason is None or "No module named 'mmcv._ext'" in reason:
         return origins, []
     what = f"mmcv's compiled operators do not load, the fallback is used: {reason}"

@@ -43,9 +43,10 @@ __all__ = [
     "softnms",
 ]
 
+# Outside an isolated build mmcv sees torch and compiles; a cached wheel would have no operators.
 COMPILE = (
-    "pip install setuptools wheel packaging ninja && "
-    "pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv"
+    "pip install 'setuptools>=80,<82' wheel packaging ninja && "
+    "pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation onedl-mmcv"
 )
 
 
