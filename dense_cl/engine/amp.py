@@ -58,10 +58,10 @@ def apply_amp(optim_wrapper: dict[str, Any], amp: bool | None) -> dict[str, Any]
         amp: True, False, or None for "where the hardware has it".
     """
     chosen = optim_wrapper.get("type", "OptimWrapper")
-    if amp is False:
+    if amp is False and chosen in ("AutocastOptimWrapper", "AmpOptimWrapper"):
         options = {k: v for k, v in optim_wrapper.items() if k not in ("dtype", "loss_scale")}
         return dict(options, type="OptimWrapper")
-    if chosen != "OptimWrapper":
+    if amp is False or chosen != "OptimWrapper":
         return dict(optim_wrapper)
     if torch.cuda.is_available():
         if torch.cuda.is_bf16_supported(including_emulation=False):

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 
-from dense_cl.engine.amp import apply_amp
 from dense_cl.errors import DenseCLError
 from dense_cl.paths import find_config
 from dense_cl.sources.base import source_from_path
@@ -60,16 +59,10 @@ def apply_options(
         DenseCLError: an option that cannot be set, or data that are not there.
     """
     _merge(cfg, cfg_options or {})
-    _default_scope(cfg)
+    cfg.setdefault("default_scope", "dense_cl")
+    cfg.setdefault("randomness", {"seed": 0})
     if data is not None:
-        dataset = cfg.train_dataloader.dataset
-        options = (cfg_options or {}).items()
-        source = source_from_path(data, annotations)
-        prefix = "train_dataloader.dataset.source."
-        source |= {k.removeprefix(prefix): v for k, v in options if k.startswith(prefix)}
-        dataset.source = source
-        streaming = source["type"] == "WebDatasetSource"
-        dataset.type = "StreamViewDataset" if streaming else "ViewDataset"
+        _set_source(cfg, source_from_path(data, annotations), cfg_options or {})
     elif annotations is not None:
         raise DenseCLError("--annotations says which images of a folder to use: give --data too.")
     if work_dir is not None:
@@ -79,14 +72,24 @@ def apply_options(
     if resume is not None:
         cfg.resume = resume if isinstance(resume, bool) else str(resume)
     cfg.launcher = launcher
-    wanted = cfg.get("amp") if amp is None else amp
-    cfg.optim_wrapper = apply_amp(cfg.optim_wrapper.to_dict(), wanted)
+    if amp is not None:
+        cfg.amp = amp
     return cfg
 
 
-def _default_scope(cfg: Config) -> None:
-    cfg.setdefault("default_scope", "dense_cl")
-    cfg.setdefault("randomness", dict(seed=0))
+def _set_source(cfg: Config, source: dict[str, Any], cfg_options: dict[str, Any]) -> None:
+    """Replace the recipe's source; what ``--cfg-options`` says about it (epoch_size) stays."""
+    prefix = "train_dataloader.dataset.source."
+    source |= {
+        key.removeprefix(prefix): value
+        for key, value in cfg_options.items()
+        if key.startswith(prefix)
+    }
+    streaming = source["type"] == "WebDatasetSource"
+    loader = cfg.setdefault("train_dataloader", ConfigDict())
+    dataset = loader.setdefault("dataset", ConfigDict())
+    dataset.source = ConfigDict(source)
+    dataset.type = "StreamViewDataset" if streaming else "ViewDataset"
 
 
 def _merge(cfg: Config, options: dict[str, Any]) -> None:
@@ -94,4 +97,5 @@ def _merge(cfg: Config, options: dict[str, Any]) -> None:
         try:
             cfg.merge_from_dict({key: value})
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise DenseCLError(f"--cfg-options {key}={value}: {error}") from None
+            reason = str(error.args[0]).split(" of list")[0]  # MMEngine prints the whole list
+            raise DenseCLError(f"--cfg-options {key}={value}: {reason}.") from None

@@ -88,6 +88,8 @@ class PretrainLoop(BaseLoop):
                 if fresh_epoch:
                     runner.call_hook("after_train_epoch")
                     self.epoch += 1
+                (stop,) = agree(runner.signals.received)
+                self.stopping = max(self.stopping, stop)
                 # Accumulated gradients are not saved, so wait until they have been used.
                 steps_every = runner.optim_wrapper._accumulative_counts
                 if self.iter == self.max_iters or not (skipped or self.iter % steps_every):
@@ -105,8 +107,7 @@ class PretrainLoop(BaseLoop):
         """
         runner = self.runner
         unreadable = batch.pop("unreadable", [])
-        stop, missing, lack = agree(runner.signals.received, len(unreadable), -len(batch["index"]))
-        self.stopping = max(self.stopping, stop)
+        missing, lack = agree(len(unreadable), -len(batch["index"]))
         if missing:
             gathered = all_gather_object(unreadable)
             runner.call_hook("on_unreadable", items=list(itertools.chain(*gathered)))

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from dense_cl.engine.amp import apply_amp
 from dense_cl.engine.config import apply_options, load_config
 from dense_cl.engine.config_check import check_config
 from dense_cl.engine.runner import PretrainRunner
@@ -58,11 +59,11 @@ def pretrain(
         DenseCLError: anything wrong in the input, before training where it can be known.
         TrainingStopped: SIGTERM or SIGINT; the state has been saved.
     """
-    cfg = apply_options(
-        load_config(config), data, annotations, work_dir, resume, amp,
-        dict(cfg_options or {}), launcher,
-    )  # fmt: skip
+    options = dict(cfg_options or {})
+    cfg = load_config(config)
+    apply_options(cfg, data, annotations, work_dir, resume, amp, options, launcher)
     check_config(cfg)
+    cfg.optim_wrapper = apply_amp(cfg.optim_wrapper.to_dict(), cfg.get("amp"))
     runner = PretrainRunner.from_cfg(cfg)
     with StopSignals() as runner.signals:
         runner.train()

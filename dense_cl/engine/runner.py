@@ -1,11 +1,12 @@
 """MMEngine's Runner, started and resumed our way."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
@@ -34,6 +35,7 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = dict(
     checkpoint=dict(type="SaveStateHook"),
     summary=dict(type="SummaryHook"),
 )
+_RUNS = itertools.count()
 _CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
 
 
@@ -74,12 +76,21 @@ class PretrainRunner(Runner):
         if self.distributed and not is_distributed():
             init_distributed(self._launcher, **env_cfg.get("dist_cfg", {}))
         super().setup_env(env_cfg)
+        # MMEngine keeps loggers and scalars by this name, and two runs of one process may begin
+        # in the same second.
+        run = next(_RUNS)
+        self._timestamp += f"_{run}" if run else ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger without the lines that say nothing to a reader."""
         logger = super().build_logger(log_level=log_level, **kwargs)
         logger.addFilter(lambda record: not str(record.msg).startswith(_CHATTER))
         return logger
+
+    @master_only
+    def dump_config(self) -> None:
+        """Write the recipe as it is run to ``<work_dir>/config.py``."""
+        self.cfg.dump(self.work_path / "config.py")
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""

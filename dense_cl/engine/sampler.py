@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import torch
+import numpy as np
 from torch.utils.data import Sampler
 
 from dense_cl.errors import DenseCLError
@@ -78,9 +78,8 @@ class EpochSampler(Sampler[list[Key]]):
                 iteration += 1
 
     def _order(self, epoch: int) -> list[int]:
-        # Distinct for every (seed, epoch) with epoch < 2**32, unlike seed + epoch.
-        generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
-        return torch.randperm(self.length, generator=generator).tolist()
+        # A sequence as seed is hashed; torch's generator would ignore all but 32 bits of a sum.
+        return np.random.default_rng((self.seed, epoch)).permutation(self.length).tolist()
 
     def _share(self, order: list[int], batch: int) -> list[int]:
         size = self.batch_size * self.world_size

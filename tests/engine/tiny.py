@@ -1,4 +1,4 @@
-"""The smallest recipe that is a real one: DenseCL on a handful of generated photos."""
+"""The smallest recipe that is a real one: DenseCL with a toy backbone on generated photos."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,34 @@ from typing import Any
 import cv2
 import numpy as np
 from mmengine.config import Config
+from torch import Tensor, nn
+
+from dense_cl.registry import MODELS
+
+
+@MODELS.register_module()
+class TinyBackbone(nn.Module):
+    """Two strided convolutions with batch norm; checkpoints of kilobytes."""
+
+    out_channels = (8, 16)
+    strides = (4, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shallow = nn.Sequential(
+            nn.Conv2d(3, 8, 7, 4, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+        )
+        self.deep = nn.Sequential(
+            nn.Conv2d(8, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        shallow = self.shallow(image)
+        return shallow, self.deep(shallow)
 
 
 def write_images(folder: Path, count: int, size: int = 40) -> Path:
-    """Write ``count`` small random JPEGs."""
+    """Write ``count`` small JPEGs of coloured noise."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -20,29 +44,27 @@ def write_images(folder: Path, count: int, size: int = 40) -> Path:
 
 
 def tiny_config(data: Path | str, work_dir: Path | str, **changes: Any) -> Config:
-    """Return a recipe that takes milliseconds an iteration; ``changes`` by dotted key."""
-    objective = dict(queue_size=24, temperature=0.2)
+    """Return a recipe of milliseconds an iteration; ``changes`` by key with ``__`` for dots."""
+    contrast = dict(queue_size=12, temperature=0.2)
+    narrow = dict(hidden_channels=16, out_channels=8)
     cfg = Config(
         dict(
             default_scope="dense_cl",
             model=dict(
                 type="Learner",
                 data_preprocessor=dict(type="ViewPreprocessor"),
-                backbone=dict(type="ResNet", depth=18),
+                backbone=dict(type="TinyBackbone"),
                 target=dict(ema_decay=0.9),
                 objectives=[
                     dict(
-                        type="InfoNCE",
-                        weight=0.5,
-                        head=dict(type="MLPHead", hidden_channels=16, out_channels=8),
-                        **objective,
+                        type="InfoNCE", weight=0.5, head=dict(type="MLPHead", **narrow), **contrast
                     ),
                     dict(
                         type="DenseInfoNCE",
                         weight=dict(kind="step", before=0.0, after=0.5, at=3),
-                        head=dict(type="DenseMLPHead", hidden_channels=16, out_channels=8),
+                        head=dict(type="DenseMLPHead", **narrow),
                         correspondence=dict(type="FeatureArgmax"),
-                        **objective,
+                        **contrast,
                     ),
                 ],
             ),
@@ -77,5 +99,5 @@ def tiny_config(data: Path | str, work_dir: Path | str, **changes: Any) -> Confi
             work_dir=str(work_dir),
         )
     )
-    cfg.merge_from_dict(changes)
+    cfg.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})
     return cfg
