@@ -44,7 +44,7 @@ def deform_conv_forward(
         geometry: kW, kH, dW, dH (strides), padW, padH, dilationW, dilationH, group,
             deformable_group, im2col_step.
     """
-    output.copy_(_forward(input, weight, offset, None, None, _v1_geometry(**geometry)))
+    output.copy_(_forward(input, weight, offset, None, None, _v1_geometry(geometry)))
 
 
 def deform_conv_backward_input(
@@ -58,7 +58,7 @@ def deform_conv_backward_input(
     **geometry: int,
 ) -> None:
     """Fill ``grad_input`` and ``grad_offset``."""
-    grads = _backward(grad_output, input, weight, offset, None, None, _v1_geometry(**geometry))
+    grads = _backward(grad_output, input, weight, offset, None, None, _v1_geometry(geometry))
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
 
@@ -77,7 +77,7 @@ def deform_conv_backward_parameters(
     """Add ``scale`` times the gradient of the weight to ``grad_weight``."""
     # The gradient of the weight does not depend on its values.
     weight = torch.zeros_like(grad_weight)
-    grads = _backward(grad_output, input, weight, offset, None, None, _v1_geometry(**geometry))
+    grads = _backward(grad_output, input, weight, offset, None, None, _v1_geometry(geometry))
     grad_weight.add_(grads[1].to(grad_weight.dtype), alpha=scale)
 
 
@@ -101,7 +101,7 @@ def modulated_deform_conv_forward(
     group, deformable_group.
     """
     used_bias = bias if with_bias else None
-    output.copy_(_forward(input, weight, offset, mask, used_bias, _v2_geometry(**geometry)))
+    output.copy_(_forward(input, weight, offset, mask, used_bias, _v2_geometry(geometry)))
 
 
 def modulated_deform_conv_backward(
@@ -124,7 +124,7 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Fill the five gradients; ``grad_bias`` only if ``with_bias``."""
     used_bias = bias if with_bias else None
-    grads = _backward(grad_output, input, weight, offset, mask, used_bias, _v2_geometry(**geometry))
+    grads = _backward(grad_output, input, weight, offset, mask, used_bias, _v2_geometry(geometry))
     targets = [grad_input, grad_weight, grad_offset, grad_mask]
     for target, grad in zip(targets, grads, strict=False):
         target.copy_(grad)
@@ -132,38 +132,23 @@ def modulated_deform_conv_backward(
         grad_bias.copy_(grads[4])
 
 
-def _v1_geometry(
-    *,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
-) -> _Geometry:
-    return _Geometry((dH, dW), (padH, padW), (dilationH, dilationW), group, deformable_group)
-
-
-def _v2_geometry(
-    *,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
-) -> _Geometry:
+def _v1_geometry(options: dict[str, int]) -> _Geometry:
     return _Geometry(
-        (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w), group, deformable_group
+        stride=(options["dH"], options["dW"]),
+        padding=(options["padH"], options["padW"]),
+        dilation=(options["dilationH"], options["dilationW"]),
+        groups=options["group"],
+        deform_groups=options["deformable_group"],
+    )
+
+
+def _v2_geometry(options: dict[str, int]) -> _Geometry:
+    return _Geometry(
+        stride=(options["stride_h"], options["stride_w"]),
+        padding=(options["pad_h"], options["pad_w"]),
+        dilation=(options["dilation_h"], options["dilation_w"]),
+        groups=options["group"],
+        deform_groups=options["deformable_group"],
     )
 
 

@@ -46,12 +46,13 @@ def roi_align_forward(
         pool_mode: 0 max, 1 average.
         aligned: shift by half a cell, so that cell centres lie at .5.
     """
-    features, boxes = widen(input), rois.to(widen(input).dtype)
+    features = widen(input)
+    boxes = rois.to(features.dtype)
     bins = (aligned_height, aligned_width)
     if pool_mode != _MAX:
         output.copy_(_pool(features, boxes, spatial_scale, bins, sampling_ratio, aligned))
         return
-    output.zero_(), argmax_y.fill_(-1), argmax_x.fill_(-1)
+    output.zero_()
     for group, grid in _same_grid(boxes, spatial_scale, bins, sampling_ratio, aligned):
         fine = (bins[0] * grid[0], bins[1] * grid[1])
         samples = _pool(features, boxes[group], spatial_scale, fine, 1, aligned)
@@ -75,7 +76,8 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """Fill ``grad_input`` (B, C, H, W) from ``grad_output`` (R, C, height, width)."""
-    grad, boxes = widen(grad_output), rois.to(widen(grad_output).dtype)
+    grad = widen(grad_output)
+    boxes = rois.to(grad.dtype)
     bins, shape = (aligned_height, aligned_width), grad_input.shape
     if pool_mode != _MAX:
         grad_input.copy_(_unpool(grad, boxes, spatial_scale, bins, shape, sampling_ratio, aligned))

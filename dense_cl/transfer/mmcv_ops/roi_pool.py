@@ -33,7 +33,8 @@ def roi_pool_forward(
         pooled_width: bins per region, horizontally.
         spatial_scale: feature cells per image pixel.
     """
-    features, boxes = widen(input), rois.to(widen(input).dtype)
+    features = widen(input)
+    boxes = rois.to(features.dtype)
     height, width = input.shape[2:]
     y1, y2 = _edges(boxes[:, 2], boxes[:, 4], pooled_height, height, spatial_scale)
     x1, x2 = _edges(boxes[:, 1], boxes[:, 3], pooled_width, width, spatial_scale)
