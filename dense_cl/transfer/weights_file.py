@@ -107,13 +107,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {key: json.loads(value) for key, value in strings.items()} if ours else {}
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours or of MMEngine's, as data only.
+
+    Raises:
+        DenseCLError: missing, damaged, or a pickle that builds other objects.
+    """
     from mmengine.runner.checkpoint import get_torch_safe_globals
 
     # MMEngine's checkpoints keep log histories (NumPy arrays and its HistoryBuffer) beside the
     # weights; these few types hold data only.
     with torch.serialization.safe_globals(get_torch_safe_globals()):
-        content = load_checkpoint(path)
+        return load_checkpoint(path)
+
+
+def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    content = read_checkpoint(path)
     nested = [key for key in _NESTED if isinstance(content.get(key), Mapping)]
     if len(nested) > 1:
         raise DenseCLError(f"'{path}' has weights under {' and '.join(nested)}; which are meant?")

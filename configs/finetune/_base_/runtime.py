@@ -8,9 +8,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(opencv_num_threads=0))
-visualizer = dict(
-    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
-)
+visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 randomness = dict(seed=0)

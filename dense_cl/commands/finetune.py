@@ -1,0 +1,63 @@
+"""``dense-cl finetune``: a detector from an exported backbone and a COCO-format label file."""
+
+import argparse
+import json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("config", help="recipe: a file or the name of a packaged one")
+    parser.add_argument(
+        "--backbone",
+        required=True,
+        metavar="FILE",
+        help="exported backbone, or 'random', or 'torchvision' (ImageNet weights from the cache)",
+    )
+    parser.add_argument("--train", metavar="JSON", help="COCO-format labels to train on")
+    parser.add_argument(
+        "--val", metavar="JSON", help="labels to evaluate on (default: 20 %% of --train, held out)"
+    )
+    parser.add_argument("--train-images", metavar="DIR", help="where the file names start from")
+    parser.add_argument("--val-images", metavar="DIR", help="the same for --val")
+    parser.add_argument(
+        "--fraction", type=float, metavar="PERCENT", help="use only a part of the training images"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work-dir", help="where to write (default: work_dirs/<recipe>)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="length instead of the recipe's")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the latest checkpoint of the work folder"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    # torch.distributed.launch passes this one; the environment says the same.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fine-tune and print the result."""
+    from mmengine.dist import is_main_process
+
+    from dense_cl.engine.config import parse_options
+    from dense_cl.transfer.finetune import finetune
+
+    metrics = finetune(
+        args.config,
+        args.backbone,
+        train=args.train,
+        val=args.val,
+        train_images=args.train_images,
+        val_images=args.val_images,
+        fraction=args.fraction,
+        seed=args.seed,
+        work_dir=args.work_dir,
+        epochs=args.epochs,
+        resume=args.resume,
+        cfg_options=parse_options(args.cfg_options),
+        launcher=args.launcher,
+    )
+    if is_main_process():
+        print(json.dumps(metrics, indent=2))
+    return 0

@@ -1,0 +1,180 @@
+"""Change an MMDetection config to the labels, the backbone and the length of one run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+from dense_cl.errors import DenseCLError
+from dense_cl.models import build_backbone
+from dense_cl.transfer.labels import Labels
+
+FROM_FILE = "FromFile"  # backbone type of a config that takes its architecture from the file
+_PYRAMID_STRIDES = (4, 8, 16, 32)
+
+
+def needs_masks(cfg: Config) -> bool:
+    """Whether the detector is trained on instance masks."""
+    return bool(cfg.model.get("mask_head") or cfg.model.get("roi_head", {}).get("mask_head"))
+
+
+def label_paths(cfg: Config, split: str) -> tuple[Path, Path]:
+    """Return the JSON and the image folder that a config names for ``train`` or ``val``.
+
+    Raises:
+        DenseCLError: the data set is not a ``CocoDataset`` with an annotation file.
+    """
+    dataset = _dataset(cfg, split)
+    root = Path(dataset.get("data_root") or "")
+    return root / dataset.ann_file, root / dataset.get("data_prefix", {}).get("img", "")
+
+
+def set_labels(cfg: Config, split: str, labels: Labels, file: Path) -> None:
+    """Point the loader of ``train`` or ``val`` (and its evaluator) to ``labels`` in ``file``."""
+    _dataset(cfg, split).update(
+        ann_file=str(file.absolute()),
+        data_root="",
+        data_prefix=dict(img=str(labels.image_root.absolute())),
+        metainfo=dict(classes=labels.classes),
+    )
+    if split == "val":
+        cfg.val_evaluator.ann_file = str(file.absolute())
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    _set_everywhere(cfg.model, "num_classes", len(labels.classes))
+
+
+def set_normalization(cfg: Config, normalization: Mapping[str, Any]) -> None:
+    """Normalise images as in pretraining; MMDetection reads them as BGR.
+
+    Args:
+        cfg: the config.
+        normalization: ``mean`` and ``std`` on the 0-255 scale and ``channel_order``.
+
+    Raises:
+        DenseCLError: not three values each, or an unknown channel order.
+    """
+    mean, std = list(normalization.get("mean", ())), list(normalization.get("std", ()))
+    order = normalization.get("channel_order")
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or order not in ("RGB", "BGR"):
+        raise DenseCLError(
+            f"normalisation {dict(normalization)} is not usable: it needs mean and std of three"
+            " channels and the channel order RGB or BGR."
+        )
+    cfg.model.data_preprocessor.update(
+        mean=mean, std=std, bgr_to_rgb=order == "RGB", rgb_to_bgr=False
+    )
+
+
+def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
+    """Apply the rules for self-supervised weights and fit the pyramid to the backbone.
+
+    Nothing is frozen, norm layers train, and no weights come from elsewhere. A backbone
+    ``dict(type='FromFile')`` is replaced by ``architecture``.
+
+    Args:
+        cfg: the config.
+        architecture: from the metadata of the weights, if they have any.
+
+    Raises:
+        DenseCLError: 'FromFile' without an architecture, or a backbone whose strides do not fit
+            the detector's pyramid.
+    """
+    if cfg.get("load_from"):
+        raise DenseCLError("load_from is not for backbones; use --backbone FILE.")
+    backbone = cfg.model.backbone
+    if backbone.type == FROM_FILE:
+        if architecture is None:
+            raise DenseCLError(
+                "this config takes its architecture from an exported backbone, and there is none."
+                " Name one: --cfg-options model.backbone.type=dense_cl.TimmBackbone"
+                " model.backbone.model_name=resnet18"
+            )
+        cfg.model.backbone = backbone = ConfigDict(architecture)
+        if "." not in backbone.type:
+            backbone.type = f"dense_cl.{backbone.type}"
+    # Types that know these options freeze by default.
+    for key, value in (("frozen_stages", -1), ("norm_eval", False)):
+        if key in backbone:
+            backbone[key] = value
+    if "init_cfg" in backbone:
+        backbone.init_cfg = None
+    if "pretrained" in backbone:
+        backbone.pretrained = False if backbone.type.endswith("TimmBackbone") else None
+    if cfg.model.get("neck", {}).get("type") == "FPN":
+        _fit_pyramid(cfg.model)
+
+
+def set_norm_layers(cfg: Config, distributed: bool) -> None:
+    """Synchronise batch norm over GPUs; elsewhere there is nothing, or no way, to synchronise."""
+    if distributed and torch.cuda.is_available():
+        cfg.sync_bn = "torch"
+    else:
+        _set_everywhere(cfg.model, "type", "BN", old="SyncBN")
+
+
+def set_epochs(cfg: Config, epochs: int, images: int) -> None:
+    """Stretch or shrink the schedule to a number of passes over the training images.
+
+    Args:
+        cfg: the config; milestones and ends of its schedule are scaled along, warm-up is kept
+            but for runs shorter than it.
+        epochs: passes.
+        images: training images, to convert to iterations where the config counts those.
+    """
+    if epochs < 1:
+        raise DenseCLError(f"--epochs {epochs}: give 1 or more.")
+    train_cfg = cfg.train_cfg
+    by_epoch = "max_epochs" in train_cfg
+    key = "max_epochs" if by_epoch else "max_iters"
+    old = train_cfg[key]
+    new = epochs if by_epoch else epochs * -(-images // cfg.train_dataloader.batch_size)
+    train_cfg[key] = new
+    if train_cfg.get("val_interval", 1) == old:
+        train_cfg.val_interval = new
+    for scheduler in cfg.param_scheduler:
+        if scheduler.get("by_epoch", True) != by_epoch:
+            continue
+        for name in ("end", "T_max"):
+            if name in scheduler:
+                scheduler[name] = new if scheduler[name] == old else min(scheduler[name], new)
+        if "milestones" in scheduler:
+            scheduler.milestones = [max(1, round(m * new / old)) for m in scheduler.milestones]
+
+
+def _dataset(cfg: Config, split: str) -> ConfigDict:
+    dataset = cfg[f"{split}_dataloader"].dataset
+    if dataset.type != "CocoDataset" or "ann_file" not in dataset:
+        raise DenseCLError(
+            f"{split}_dataloader.dataset is a {dataset.type}: fine-tuning needs a CocoDataset with"
+            " an ann_file."
+        )
+    return dataset
+
+
+def _fit_pyramid(model: ConfigDict) -> None:
+    """Set the pyramid's input channels to those of the backbone, and check the strides."""
+    described = dict(model.backbone)
+    if "." not in described["type"] and described["type"] != "TimmBackbone":
+        described["type"] = f"mmdet.{described['type']}"
+    backbone = build_backbone(described)
+    if tuple(backbone.strides) != _PYRAMID_STRIDES:
+        raise DenseCLError(
+            f"the backbone's maps have strides {tuple(backbone.strides)}, the pyramid needs"
+            f" {_PYRAMID_STRIDES}. Choose other out_indices; for a plain vision transformer set"
+            " model.backbone.pyramid=True."
+        )
+    model.neck.in_channels = list(backbone.out_channels)
+
+
+def _set_everywhere(value: Any, key: str, new: Any, old: Any = None) -> None:
+    """Set every ``key`` in a nested config, or only those whose value is ``old``."""
+    if isinstance(value, dict):
+        if key in value and (old is None or value[key] == old):
+            value[key] = new
+        for item in value.values():
+            _set_everywhere(item, key, new, old)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _set_everywhere(item, key, new, old)

@@ -1,0 +1,205 @@
+"""``dense_cl.finetune``: an MMDetection detector from a backbone and a COCO-format label file."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from dense_cl.engine.config import load_config, _merge
+from dense_cl.engine.state import versions
+from dense_cl.errors import DenseCLError
+from dense_cl.transfer import detection_config as detection
+from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
+from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
+from dense_cl.transfer.loading import load_backbone_weights
+from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
+from dense_cl.transfer.weights_file import read_weights
+
+RANDOM, TORCHVISION = "random", "torchvision"
+# What weights without a metadata block are taken to be trained with, as torchvision's are.
+IMAGENET = dict(
+    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], channel_order="RGB"
+)
+
+
+def finetune(
+    config: str | Path | Config,
+    backbone: str | Path,
+    train: str | Path | None = None,
+    val: str | Path | None = None,
+    train_images: str | Path | None = None,
+    val_images: str | Path | None = None,
+    fraction: float | None = None,
+    seed: int = 0,
+    work_dir: str | Path | None = None,
+    epochs: int | None = None,
+    resume: bool = False,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+) -> dict[str, Any]:
+    """Fine-tune a detector and evaluate it with pycocotools.
+
+    The classes come from the label file, the image normalisation from the backbone file. What is
+    trained on and validated on is written to ``<work_dir>/labels``; ``<work_dir>/metrics.json``
+    has the latest result.
+
+    Args:
+        config: recipe: a path, the name of a packaged one, or a ``Config``; any MMDetection
+            config with a ``backbone`` and ``CocoDataset`` does.
+        backbone: a file (``dense_cl.transfer.weights_file`` says which), ``'random'`` or
+            ``'torchvision'`` (its ImageNet weights from the local cache; nothing is downloaded).
+        train: COCO-format JSON; by default the config's.
+        val: COCO-format JSON; by default the config's, or 20 % of ``train`` if that is given.
+        train_images: folder the file names of ``train`` start from; looked for if not given.
+        val_images: the same for ``val``.
+        fraction: percentage of the labelled training images to use.
+        seed: of initialisation, order, fraction and held-out images.
+        work_dir: where everything is written; ``work_dirs/<recipe>`` by default.
+        epochs: length instead of the recipe's; its schedule is scaled along.
+        resume: go on from the latest checkpoint of ``work_dir``.
+        cfg_options: changes to the recipe, {"dotted.key": value}.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        The validation result, such as ``bbox_mAP`` (AP averaged over IoU 0.5 to 0.95, 0 to 1).
+
+    Raises:
+        DenseCLError: anything wrong in the input, before training starts.
+    """
+    cfg = load_config(config)
+    _merge(cfg, dict(cfg_options or {}))
+    if work_dir is not None or "work_dir" not in cfg:
+        cfg.work_dir = str(work_dir or f"work_dirs/{Path(cfg.filename or 'finetune').stem}")
+    cfg.launcher, cfg.resume = launcher, resume
+    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
+    file = _backbone_file(backbone, cfg)
+    weights = read_weights(file) if file else None
+
+    import_mmdet()
+    meta = weights.meta if weights else {}
+    detection.set_backbone(cfg, meta.get("architecture"))
+    detection.set_norm_layers(cfg, distributed=launcher != "none")
+    if weights:
+        detection.set_normalization(cfg, meta.get("normalization", IMAGENET))
+    splits = _splits(cfg, train, val, train_images, val_images, seed)
+    if fraction is not None:
+        splits["train"] = take_fraction(splits["train"], fraction, seed)
+    for split, labels in splits.items():
+        path = labels.write(Path(cfg.work_dir) / "labels" / f"{split}.json")
+        detection.set_labels(cfg, split, labels, path)
+    if epochs is not None:
+        detection.set_epochs(cfg, epochs, len(splits["train"].images))
+    facts = _facts(cfg, backbone, file, meta, splits, fraction, seed)
+    with scope_kept():
+        return _run(cfg, file, facts)
+
+
+def _run(cfg: Config, file: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
+    from dense_cl.transfer.finetune_runner import FinetuneRunner
+    from dense_cl.transfer.hooks import LoadBackbone, WriteMetrics
+
+    runner = FinetuneRunner.from_cfg(cfg)
+    if file is not None:
+        # Once here, so that a wrong file is known before the data are read; again after the
+        # initialisation of the weights, which MMEngine does last.
+        model = getattr(runner.model, "module", runner.model)
+        report = load_backbone_weights(model.backbone, file, quiet=True)
+        runner.logger.info(f"backbone {file}: {report}")
+        runner.register_hook(LoadBackbone(str(file)))
+    else:
+        runner.logger.info("backbone: random initialisation")
+    for split in ("train", "val"):
+        runner.logger.info(f"{split}: {facts[split]}")
+    writer = WriteMetrics(str(Path(cfg.work_dir) / "metrics.json"), facts)
+    runner.register_hook(writer, priority="LOWEST")
+    runner.train()
+    return writer.metrics
+
+
+def _backbone_file(backbone: str | Path, cfg: Config) -> Path | None:
+    """Return the file of weights, or None for random ones."""
+    if str(backbone) == RANDOM:
+        return None
+    return _torchvision_file(cfg) if str(backbone) == TORCHVISION else Path(backbone)
+
+
+def _torchvision_file(cfg: Config) -> Path:
+    """Return torchvision's ImageNet weights of the config's ResNet from the local cache."""
+    from torchvision.models import get_model_weights
+
+    depth = cfg.model.backbone.get("depth")
+    if not cfg.model.backbone.type.endswith("ResNet") or depth is None:
+        raise DenseCLError(
+            f"--backbone torchvision is for ResNets; this config has a {cfg.model.backbone.type}."
+        )
+    url = get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    if not file.is_file():
+        raise DenseCLError(
+            f"--backbone torchvision needs '{file}', which is not there, and nothing is downloaded"
+            f" during a run. Put {url} there."
+        )
+    return file
+
+
+def _splits(
+    cfg: Config,
+    train: str | Path | None,
+    val: str | Path | None,
+    train_images: str | Path | None,
+    val_images: str | Path | None,
+    seed: int,
+) -> dict[str, Labels]:
+    """Read the labels of both splits; hold a part out if there is only one."""
+    masks = detection.needs_masks(cfg)
+    if train is None:
+        train, default_images = detection.label_paths(cfg, "train")
+        train_images = train_images or default_images
+        if val is None:
+            val, default_images = detection.label_paths(cfg, "val")
+            val_images = val_images or default_images
+    trained = read_labels(train, train_images, masks)
+    if val is None:
+        trained, held_out = hold_out(trained, seed)
+        print(
+            f"no --val: {HELD_OUT:.0%} of the images of '{train}' ({len(held_out.images)}, chosen"
+            f" by seed {seed}) are held out for validation"
+        )
+        return {"train": trained, "val": held_out}
+    validated = with_categories_of(read_labels(val, val_images, masks), trained)
+    return {"train": trained, "val": validated}
+
+
+def _facts(
+    cfg: Config,
+    backbone: str | Path,
+    file: Path | None,
+    meta: Mapping[str, Any],
+    splits: Mapping[str, Labels],
+    fraction: float | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what a result must be read with."""
+    import mmdet
+
+    return {
+        "config": Path(cfg.filename or "").stem,
+        "backbone": str(backbone),
+        "backbone_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
+        "backbone_method": meta.get("method"),
+        "seed": seed,
+        "fraction": fraction,
+        **{
+            split: {
+                "file": str(labels.file),
+                "images": len(labels.images),
+                "annotations": len(labels.annotations),
+                "classes": len(labels.classes),
+            }
+            for split, labels in splits.items()
+        },
+        "versions": {**versions(), "mmdet": mmdet.__version__},
+    }

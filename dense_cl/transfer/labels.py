@@ -1,0 +1,172 @@
+"""COCO-format labels for fine-tuning: read, check, and bring into the form MMDetection expects."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dense_cl.errors import DenseCLError
+from dense_cl.sources.coco import read_coco, resolve_image_root
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Images with their annotations.
+
+    Attributes:
+        file: the JSON they were read from, for messages.
+        image_root: folder the file names start from.
+        images: COCO's ``images``.
+        annotations: COCO's ``annotations``.
+        categories: COCO's ``categories``; their order is the order of the classes.
+    """
+
+    file: Path
+    image_root: Path
+    images: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the categories."""
+        return tuple(category["name"] for category in self.categories)
+
+    def subset(self, image_ids: set[Any]) -> "Labels":
+        """Return the labels of some of the images."""
+        return replace(
+            self,
+            images=[image for image in self.images if image["id"] in image_ids],
+            annotations=[a for a in self.annotations if a["image_id"] in image_ids],
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write as COCO JSON, atomically."""
+        content = {
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": self.categories,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, path)
+        return path
+
+
+def read_labels(
+    file: str | Path, image_root: str | Path | None = None, masks: bool = False
+) -> Labels:
+    """Read detection or instance labels.
+
+    What COCO's own files always have and many exports lack is filled in: ``area`` from the box,
+    ``iscrowd`` 0, annotation ``id``.
+
+    Args:
+        file: COCO-format JSON.
+        image_root: folder the file names start from; looked for around the JSON if not given.
+        masks: whether masks are needed.
+
+    Raises:
+        DenseCLError: not COCO; no annotations; an annotation without a usable box, with an unknown
+            image or category; repeated ids or names; no masks where they are needed; images that
+            are not there (names the first and the folder).
+    """
+    content = read_coco(file)
+    for key in ("annotations", "categories"):
+        if not content.get(key):
+            raise DenseCLError(f"'{file}' has no {key}: fine-tuning needs labelled images.")
+    images, categories = content["images"], content["categories"]
+    _check_unique(file, "image id", [image.get("id") for image in images])
+    _check_unique(file, "category id", [category.get("id") for category in categories])
+    _check_unique(file, "category name", [category.get("name") for category in categories])
+    unsized = [image["file_name"] for image in images if not {"width", "height"} <= image.keys()]
+    if unsized:
+        raise DenseCLError(f"'{file}': image '{unsized[0]}' has no width and height.")
+    image_ids = {image["id"] for image in images}
+    category_ids = {category["id"] for category in categories}
+    annotations = [
+        _completed(annotation, number, file, image_ids, category_ids)
+        for number, annotation in enumerate(content["annotations"], start=1)
+    ]
+    _check_unique(file, "annotation id", [annotation["id"] for annotation in annotations])
+    root = resolve_image_root(content, file, image_root)
+    labels = Labels(Path(file), root, images, annotations, categories)
+    _check_files(labels)
+    if masks:
+        _check_masks(labels)
+    return labels
+
+
+def with_categories_of(val: Labels, train: Labels) -> Labels:
+    """Return ``val`` with the categories of ``train``, whose order numbers the classes.
+
+    MMDetection numbers the classes by the order of each file's categories, so two files with the
+    same categories in another order would silently be scored against the wrong classes.
+
+    Raises:
+        DenseCLError: the files give one id two names, or ``val`` has categories ``train`` lacks.
+    """
+    ours = {category["id"]: category["name"] for category in train.categories}
+    theirs = {category["id"]: category["name"] for category in val.categories}
+    for key, name in theirs.items():
+        if ours.get(key) != name:
+            said = f"'{ours[key]}'" if key in ours else "not there"
+            raise DenseCLError(
+                f"category {key} is '{name}' in '{val.file}' and {said} in '{train.file}': both"
+                " files must use the same category ids."
+            )
+    return replace(val, categories=train.categories)
+
+
+def _completed(
+    annotation: Mapping[str, Any],
+    number: int,
+    file: str | Path,
+    image_ids: set[Any],
+    category_ids: set[Any],
+) -> dict[str, Any]:
+    """Return an annotation with every field MMDetection and pycocotools read."""
+    box = annotation.get("bbox")
+    where = f"'{file}': annotation {annotation.get('id', number)}"
+    if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
+        raise DenseCLError(f"{where} has no box [x, y, width, height] (bbox: {box}).")
+    for key, known in (("image_id", image_ids), ("category_id", category_ids)):
+        if annotation.get(key) not in known:
+            raise DenseCLError(f"{where} has the unknown {key} {annotation.get(key)}.")
+    # Fields of the annotation win over the defaults.
+    return {"id": number, "area": box[2] * box[3], "iscrowd": 0, **annotation}
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < float("inf")
+
+
+def _check_unique(file: str | Path, what: str, values: list[Any]) -> None:
+    value, count = Counter(values).most_common(1)[0]
+    if value is None or count > 1:
+        problem = "is missing" if value is None else f"{value!r} occurs {count} times"
+        raise DenseCLError(f"'{file}': {what} {problem}.")
+
+
+def _check_files(labels: Labels) -> None:
+    names = [image["file_name"] for image in labels.images]
+    missing = [name for name in names if not (labels.image_root / name).is_file()]
+    if missing:
+        raise DenseCLError(
+            f"{len(missing)} of the {len(names)} images of '{labels.file}' are not in"
+            f" '{labels.image_root}'; the first is '{missing[0]}'."
+        )
+
+
+def _check_masks(labels: Labels) -> None:
+    without = sum(not annotation.get("segmentation") for annotation in labels.annotations)
+    if without:
+        raise DenseCLError(
+            f"{without} of the {len(labels.annotations)} annotations of '{labels.file}' have no mask"
+            " (segmentation), which this config trains on. Boxes suffice for the configs named"
+            " faster_rcnn_* and retinanet_*."
+        )
