@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 from dense_cl.transfer.mmcv_ops import ensure
 
 ensure()
-from mmcv import ops  # noqa: E402
+from mmcv import ops
 
 
 def soft_nms_by_swapping(boxes, scores, iou_threshold, sigma, min_score, method, offset):

@@ -11,9 +11,9 @@ from dense_cl.errors import DenseCLError
 from dense_cl.transfer.mmcv_ops import OPERATORS, compiled_error, ensure, extension, origin
 
 ensure()
-from mmcv import ops  # noqa: E402
-from mmengine import Config  # noqa: E402
-from mmengine.structures import InstanceData  # noqa: E402
+from mmcv import ops
+from mmengine import Config
+from mmengine.structures import InstanceData
 
 fallback_only = pytest.mark.skipif(
     sys.modules["mmcv._ext"] is not extension, reason="mmcv has compiled operators here"

@@ -8,8 +8,8 @@ from torch import Tensor
 from dense_cl.transfer.mmcv_ops import ensure
 
 ensure()
-from mmcv import ops  # noqa: E402
-from mmdet.models.losses.focal_loss import sigmoid_focal_loss  # noqa: E402
+from mmcv import ops
+from mmdet.models.losses.focal_loss import sigmoid_focal_loss
 
 CASES = [1, 2]
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
