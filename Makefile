@@ -4,7 +4,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Byte code is made when a module is first used; for everything at once it takes a minute or two.
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile -c constraints.txt
 
 # The newest supported Python found; override with make PYTHON=/path/to/python3.11
 PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3 python; do \
@@ -67,6 +68,6 @@ $(VENV)/.created:
 # opencv-python (of mmcv) and opencv-python-headless (of albumentations) both unpack to cv2/. The
 # last one counts, and only the headless one works without libGL, so it is laid on top.
 $(VENV)/.installed-%: $(VENV)/.created setup.py constraints.txt
-	$(PIP) install -c constraints.txt -e ".$(if $(filter-out base,$*),[$*])"
-	$(PIP) install -q -c constraints.txt --force-reinstall --no-deps opencv-python-headless
+	$(INSTALL) -e ".$(if $(filter-out base,$*),[$*])"
+	$(INSTALL) -q --force-reinstall --no-deps opencv-python-headless
 	@touch $@
