@@ -13,7 +13,9 @@ class ViewFeatures:
     """Features of one view of a batch of B images, by one encoder.
 
     Attributes:
-        stages: feature maps of the backbone, (B, C_s, H_s, W_s) each, shallow to deep.
+        stages: the deepest feature maps of the backbone, (B, C_s, H_s, W_s) each, shallow to
+            deep; as many as the objectives asked for (``Objective.num_stages``), so count from
+            the end.
         view: the view they were computed from (images and geometry).
     """
 

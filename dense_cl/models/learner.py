@@ -68,7 +68,7 @@ class Learner(BaseModel):
             self._add_objective(dict(cfg))
         self.total_steps = 0
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self._check_target()
+        self._check_objectives()
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -82,7 +82,9 @@ class Learner(BaseModel):
         self.objectives[name] = objective
         self.weights[name] = weight
 
-    def _check_target(self) -> None:
+    def _check_objectives(self) -> None:
+        if not self.objectives:
+            raise DenseCLError("model.objectives is empty: there is nothing to learn from.")
         wanting = [n for n, o in self.named_objectives() if o.target_views and not self.target]
         if wanting:
             raise DenseCLError(
@@ -151,7 +153,8 @@ class Learner(BaseModel):
                 " raise 'count' of a view group."
             )
         online = {
-            v: ViewFeatures(tuple(self.backbone(views[v].image)), views[v]) for v in online_views
+            v: ViewFeatures(self._deepest(self.backbone(views[v].image)), views[v])
+            for v in online_views
         }
         target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
         return FeatureBundle(online, target, step, self.total_steps)
@@ -159,14 +162,17 @@ class Learner(BaseModel):
     def _encode_target(self, view: ViewBatch, seed: int) -> ViewFeatures:
         assert self.target is not None
         if not self.shuffle_bn:
-            return ViewFeatures(tuple(self.target(view.image)), view)
+            return ViewFeatures(self._deepest(self.target(view.image)), view)
         shuffle = BatchShuffle.draw(len(view.image), seed, view.image.device)
-        stages = self.target(shuffle.shuffle(view.image))
+        stages = self._deepest(self.target(shuffle.shuffle(view.image)))
         return ViewFeatures(tuple(shuffle.unshuffle(stage) for stage in stages), view)
+
+    def _deepest(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(stages)[-max(o.num_stages for _, o in self.named_objectives()) :]
 
     @torch.no_grad()
     def _diagnostics(self, features: FeatureBundle) -> dict[str, Tensor]:
-        pooled = next(iter(features.online.values())).pooled.float()
+        pooled = next(iter(features.online.values())).pooled
         terms = {"feature_std": feature_std(pooled)}
         if features.step % _RANK_INTERVAL == 0:
             terms["effective_rank"] = effective_rank(pooled)

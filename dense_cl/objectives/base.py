@@ -15,10 +15,13 @@ class Objective(nn.Module):
     Attributes:
         online_views: view indices needed from the encoder that receives gradients.
         target_views: view indices needed from the EMA encoder.
+        num_stages: how many of the deepest stage maps it reads; others need not travel between
+            processes.
     """
 
     online_views: tuple[int, ...] = (0,)
     target_views: tuple[int, ...] = ()
+    num_stages: int = 1
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the unweighted loss and diagnostics. Must leave no trace in the banks."""

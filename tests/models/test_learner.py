@@ -8,6 +8,7 @@ from learners import QUEUE, build_learner, dense_info_nce, images_of, info_nce, 
 from mmengine.optim import OptimWrapper
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.correspondence import CorrespondenceProvider
 from dense_cl.models.learner import snake_case
 
 WARM_UP = {"kind": "step", "before": 0.0, "after": 0.5, "at": 1}
@@ -65,15 +66,31 @@ def test_online_gets_gradients_and_the_target_none():
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_matching_sends_no_gradient_through_the_backbone_features():
-    """Scaling the features scales nothing in the matching, so only the head's path remains."""
+def test_matching_sends_no_gradient_to_the_backbone():
+    """Gradients are those of the same matches given as constants."""
+
+    class Constant(CorrespondenceProvider):
+        def forward(self, *_):
+            return match
+
     learner = build_learner(dense_info_nce())
-    data = learner.data_preprocessor(random_data(2), True)
-    bundle = learner._encode(data["views"])
-    match = learner.objectives["dense_info_nce"].correspondence(
-        bundle.online[0], bundle.target[1], (4, 4), (4, 4)
-    )
-    assert bundle.online[0].last.requires_grad and not match.indices_BS.requires_grad
+    objective = learner.objectives["dense_info_nce"]
+    bundle = learner._encode(learner.data_preprocessor(random_data(2), True)["views"])
+    features = bundle.online[0].last
+    grid = features.shape[2:]
+    match = objective.correspondence(bundle.online[0], bundle.target[1], grid, grid)
+    (mine,) = torch.autograd.grad(objective(bundle).loss, features, retain_graph=True)
+    objective.correspondence = Constant()
+    (expected,) = torch.autograd.grad(objective(bundle).loss, features)
+    assert torch.equal(mine, expected) and mine.abs().sum() > 0
+
+
+def test_only_the_stages_asked_for_are_kept():
+    learner = densecl()
+    views = learner.data_preprocessor(random_data(2), True)["views"]
+    assert [len(f.stages) for f in learner._encode(views).target.values()] == [1]
+    learner.objectives["info_nce"].num_stages = 2
+    assert [f.stages[-2].shape[1] for f in learner._encode(views).online.values()] == [32]
 
 
 def test_keys_come_from_the_target_network_alone():
@@ -216,6 +233,11 @@ def test_preprocessor_normalises_rgb_bytes_and_keeps_channels_last():
 def test_refuses_to_be_built(change, message):
     with pytest.raises(DenseCLError, match=message):
         build_learner(info_nce(), **change)
+
+
+def test_refuses_an_empty_list_of_objectives():
+    with pytest.raises(DenseCLError, match="objectives is empty"):
+        build_learner()
 
 
 def test_refuses_data_that_cannot_be_used():
