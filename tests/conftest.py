@@ -1,5 +1,6 @@
 """Fixtures for every test: the shared reference material, and one thread for repeatable sums."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # Tests are small: threads cost more than they bring, and change the order of sums.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
 @pytest.fixture(autouse=True)
