@@ -1,6 +1,7 @@
-"""Crop policies: which boxes of a source become its views, chosen for all views of a group at once."""
+"""Crop policies: which boxes of a source become the views of a group, all chosen together."""
 
 import math
+import random
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -19,7 +20,7 @@ class CropPolicy(ABC):
     """Chooses the boxes of all views of a group together, so that it may relate them."""
 
     @abstractmethod
-    def sample(self, source_size: Size, count: int, rng: np.random.Generator) -> list[Box]:
+    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
         """Return ``count`` boxes (x1, y1, x2, y2) in whole pixels, inside the source."""
 
 
@@ -48,19 +49,19 @@ class RandomResizedCrop(CropPolicy):
         self.scale = (float(scale[0]), float(scale[1]))
         self.ratio = (float(ratio[0]), float(ratio[1]))
 
-    def sample(self, source_size: Size, count: int, rng: np.random.Generator) -> list[Box]:
+    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
         """Return ``count`` independent boxes."""
         return [self._box(*source_size, rng) for _ in range(count)]
 
-    def _box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+    def _box(self, height: int, width: int, rng: random.Random) -> Box:
         log_low, log_high = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(10):
             area = height * width * rng.uniform(*self.scale)
             ratio = math.exp(rng.uniform(log_low, log_high))
             crop_w, crop_h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < crop_w <= width and 0 < crop_h <= height:
-                x = int(rng.integers(width - crop_w + 1))
-                y = int(rng.integers(height - crop_h + 1))
+                x = rng.randrange(width - crop_w + 1)
+                y = rng.randrange(height - crop_h + 1)
                 return x, y, x + crop_w, y + crop_h
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
         crop_w = max(1, min(width, round(height * ratio)))
@@ -80,7 +81,7 @@ def crop_and_resize(image: NDArray[np.uint8], box: Box, size: Size) -> NDArray[n
     x1, y1, x2, y2 = box
     patch = image[y1:y2, x1:x2]
     if patch.shape[:2] == size:
-        return np.ascontiguousarray(patch)
+        return patch.copy()
     # In this order of steps torch sees channels_last memory, which its fast kernel needs.
     batch = torch.from_numpy(patch).unsqueeze(0).permute(0, 3, 1, 2)
     resized = functional.interpolate(batch, size=size, mode="bilinear", antialias=True)

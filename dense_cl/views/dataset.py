@@ -1,4 +1,4 @@
-"""Data sets of views: an image source, view groups, and nothing random but seed, epoch and index."""
+"""Data sets of views: a source, view groups, and no chance but seed, epoch and index."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

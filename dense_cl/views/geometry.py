@@ -144,8 +144,9 @@ def grid_centres(size: Size, grid: Size) -> Array:
 
 def inside(points: ArrayLike, size: Size) -> NDArray[np.bool_]:
     """Tell which (..., 2) positions lie on an image of ``size``."""
-    points = np.asarray(points)
-    return ((points >= 0) & (points < [size[1], size[0]])).all(axis=-1)
+    points = np.asarray(points, dtype=np.float64)
+    on_image: NDArray[np.bool_] = (points >= 0) & (points < [size[1], size[0]])
+    return np.asarray(on_image.all(axis=-1))
 
 
 def signed_area(polygon: Array) -> float:

@@ -12,6 +12,7 @@ from dense_cl.registry import CROPS, VIEWS
 from dense_cl.views.crops import CropPolicy, crop_and_resize
 from dense_cl.views.geometry import Size, ViewGeometry
 from dense_cl.views.pipeline import Pipeline, Transform
+from dense_cl.views.randomness import random_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,23 +59,20 @@ class ViewGroup:
     def __call__(self, image: NDArray[np.uint8], key: Sequence[int]) -> list[View]:
         """Make the views of an (H, W, 3) image; nothing random but ``key`` decides them."""
         source_size: Size = (image.shape[0], image.shape[1])
-        sequence = np.random.SeedSequence(key)
-        # One state for the boxes, one for each view.
-        seeds = [int(seed) for seed in sequence.generate_state(1 + self.count, np.uint64)]
         if self.crop is None:
             starts = [(image, ViewGeometry.identity(source_size))] * self.count
         else:
-            rng = np.random.Generator(np.random.PCG64(seeds[0]))
+            boxes = self.crop.sample(source_size, self.count, random_from(*key))
             starts = [
                 (
                     crop_and_resize(image, box, self.size),
                     ViewGeometry.from_box(box, self.size, source_size),
                 )
-                for box in self.crop.sample(source_size, self.count, rng)
+                for box in boxes
             ]
         return [
-            self._finish(*self.pipeline(*start, seed))
-            for start, seed in zip(starts, seeds[1:], strict=True)
+            self._finish(*self.pipeline(*start, (*key, number)))
+            for number, start in enumerate(starts)
         ]
 
     def _finish(self, image: NDArray, geometry: ViewGeometry) -> View:

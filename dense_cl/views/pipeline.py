@@ -1,22 +1,25 @@
 """albumentations transforms by name, run with a given generator, with their geometry recorded."""
 
 import inspect
-import random
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import albumentations as A
 import numpy as np
-from albumentations.core.transforms_interface import BasicTransform
+from albumentations.core.transforms_interface import BasicTransform, Transform3D
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.registry import AUGMENTATIONS
+from dense_cl.views import jitter  # noqa: F401  registers ColorJitter
 from dense_cl.views.geometry import ViewGeometry
+from dense_cl.views.randomness import generators_from
 from dense_cl.views.recovery import recover_step
 
-Transform = BasicTransform | A.BaseCompose
+Transform: TypeAlias = Any  # BasicTransform or BaseCompose; albumentations is untyped to mypy
+_KINDS = (BasicTransform, A.BaseCompose)
 
 _NOT_AFFINE = {
     "ElasticTransform",
@@ -47,7 +50,7 @@ def _known() -> dict[str, type]:
     return {
         name: value
         for name, value in vars(A).items()
-        if inspect.isclass(value) and issubclass(value, Transform)
+        if inspect.isclass(value) and issubclass(value, _KINDS)
     }
 
 
@@ -55,16 +58,17 @@ def build_transform(config: Mapping[str, Any] | Transform) -> Transform:
     """Build one transform.
 
     Args:
-        config: ``dict(type=NAME, **arguments)`` with the name of an albumentations class or of a
-            class registered in ``AUGMENTATIONS``, or an albumentations object as it is. ``OneOf``,
-            ``Sequential`` and the like take a list of such dicts as ``transforms``.
+        config: ``dict(type=NAME, **arguments)`` with the name of a class registered in
+            ``AUGMENTATIONS`` or, failing that, of an albumentations class; or an albumentations
+            object as it is. ``OneOf``, ``Sequential`` and the like take a list of such dicts as
+            ``transforms``.
 
     Raises:
         DenseCLError: unknown name or argument (with the nearest valid one), an argument
             albumentations rejects, or a transform whose geometry is not affine.
     """
-    if isinstance(config, Transform):
-        transform = config
+    if isinstance(config, _KINDS):
+        transform = deepcopy(config)  # it is about to be hooked, and may serve elsewhere too
     else:
         arguments = dict(config)
         name = arguments.pop("type", None)
@@ -72,15 +76,17 @@ def build_transform(config: Mapping[str, Any] | Transform) -> Transform:
             raise DenseCLError(f"a transform needs a 'type': {dict(config)}")
         cls = name if inspect.isclass(name) else AUGMENTATIONS.module_dict.get(name)
         cls = cls or _known().get(name)
-        if cls is None or not issubclass(cls, Transform):
+        if cls is None or not issubclass(cls, _KINDS):
             known = [*_known(), *AUGMENTATIONS.module_dict]
-            raise DenseCLError(f"'{name}' is not an albumentations transform.{nearest(name, known)}")
-        _refuse(cls.__name__)
+            raise DenseCLError(
+                f"'{name}' is not an albumentations transform.{nearest(str(name), known)}"
+            )
+        _refuse(cls)
         if "transforms" in arguments:
             arguments["transforms"] = [build_transform(t) for t in arguments["transforms"]]
         transform = _construct(cls, arguments)
     for leaf in _leaves(transform):
-        _refuse(type(leaf).__name__)
+        _refuse(type(leaf))
     return transform
 
 
@@ -100,7 +106,8 @@ def _construct(cls: type, arguments: dict[str, Any]) -> Transform:
         raise DenseCLError(f"transform '{cls.__name__}' with {arguments}: {error}") from error
 
 
-def _refuse(name: str) -> None:
+def _refuse(cls: type) -> None:
+    name = cls.__name__
     if name in _NOT_AFFINE:
         raise DenseCLError(
             f"transform '{name}' is refused: it is not affine, so pixels of two views could not be"
@@ -115,7 +122,7 @@ def _refuse(name: str) -> None:
         raise DenseCLError(
             f"transform '{name}' is refused: it may move the channels of one image apart"
         )
-    if name.endswith("3D"):
+    if issubclass(cls, Transform3D):
         raise DenseCLError(f"transform '{name}' is refused: it is for volumes, not for images")
 
 
@@ -134,7 +141,7 @@ def _apply_and_record(
     image: NDArray,
     **others: Any,
 ) -> dict[str, Any]:
-    steps.append(recover_step(transform, params, image.shape[:2]))
+    steps.append(recover_step(transform, params, (image.shape[0], image.shape[1])))
     return {**others, "image": np.ascontiguousarray(transform.apply(image, **params))}
 
 
@@ -156,19 +163,19 @@ class Pipeline:
                 leaf.apply_with_params = partial(_apply_and_record, leaf, self._steps)
 
     def __call__(
-        self, image: NDArray[np.uint8], geometry: ViewGeometry, seed: int
+        self, image: NDArray[np.uint8], geometry: ViewGeometry, key: Sequence[int]
     ) -> tuple[NDArray[np.uint8], ViewGeometry]:
         """Transform an (H, W, 3) image.
 
         Args:
             image: the image.
             geometry: its geometry so far.
-            seed: all that the outcome depends on beside the image.
+            key: all that the outcome depends on beside the image.
 
         Returns:
             The new image and its geometry.
         """
-        generator, py_random = np.random.Generator(np.random.PCG64(seed)), random.Random(seed)
+        py_random, generator = generators_from(*key)
         self._steps.clear()
         for transform in self.transforms:
             transform.set_random_state(generator, py_random)

@@ -108,7 +108,7 @@ def _refine(transform: BasicTransform, guess: ViewGeometry, rendered: NDArray) -
     # Keypoints and pixels may disagree by half a pixel of the coarser of the two images.
     slack = 1.0 + np.linalg.norm(guess.matrix[:, :2], ord=2)
     agree = np.abs(actual - expected).max(axis=1, initial=0.0) <= slack
-    if np.linalg.matrix_rank(pixels - pixels.mean(axis=0) if len(pixels) else pixels) < 2:
+    if len(pixels) < 3 or np.linalg.matrix_rank(pixels - pixels.mean(axis=0)) < 2:
         return guess  # too little of the image is left to see: the estimate is all there is
     if agree.mean() < 0.5:
         raise _refusal(transform, "its pixels do not move affinely as its reference points do")
@@ -121,5 +121,5 @@ def _refine(transform: BasicTransform, guess: ViewGeometry, rendered: NDArray) -
 def _fit_affine(start: Array, end: Array) -> tuple[Array, float]:
     """Least-squares (2, 3) map between (N, 2) points, and its largest residual."""
     design = np.column_stack([start, np.ones(len(start))])
-    solution = np.linalg.lstsq(design, end.astype(np.float64), rcond=None)[0]
+    solution = np.linalg.lstsq(design, end, rcond=None)[0].astype(np.float64)
     return solution.T, float(np.abs(design @ solution - end).max())
