@@ -1,4 +1,10 @@
-"""Where images come from. Importing this package registers every source in ``SOURCES``."""
+"""Where images come from. Importing this package registers every source in ``SOURCES``.
+
+It also turns OpenCV's threads off: a data worker forked while they exist hangs at its next call
+into OpenCV, and images are spread over processes anyway.
+"""
+
+import cv2
 
 from dense_cl.sources.base import (
     ImageSource,
@@ -14,6 +20,8 @@ from dense_cl.sources.folder import FolderSource
 from dense_cl.sources.quarantine import Quarantine
 from dense_cl.sources.synthetic import SyntheticScenes
 from dense_cl.sources.webdataset import WebDatasetSource
+
+cv2.setNumThreads(0)
 
 __all__ = [
     "MAX_PIXELS",

@@ -1,6 +1,7 @@
 """Bytes of an image file to RGB pixels, strictly: what is damaged is reported, never repaired."""
 
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -64,7 +65,9 @@ def _decode_jpeg(data: bytes, name: str, max_pixels: int) -> np.ndarray | None:
     with captured_native_stderr() as heard:
         image = _imdecode(data)
     if heard:
-        damage = libjpeg_damage(heard[0])
+        damage, others = libjpeg_damage(heard[0])
+        if others:
+            os.write(2, others)
         if damage:
             raise UnreadableImageError(name, damage)
     return image

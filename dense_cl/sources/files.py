@@ -36,7 +36,7 @@ def read_file(path: str | Path, max_bytes: int) -> bytes:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+                kind = "is a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
                 raise UnreadableImageError(name, kind)
             if status.st_size > max_bytes:
                 raise UnreadableImageError(

@@ -8,8 +8,13 @@ _START_OF_SCAN = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_DCT_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 _END_OF_IMAGE = b"\xff\xd9"
-_STRAY_BYTES_AT_END = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_STRAY_BYTES_AT_END = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _FEW_BYTES = 64
+_LOSSY_WARNINGS = (b"Corrupt JPEG data", b"Premature end of JPEG file")
+_WARNINGS = _LOSSY_WARNINGS + (
+    b"Warning: unknown JFIF revision", b"Unknown Adobe color transform",
+    b"Inconsistent progression sequence", b"Invalid SOS parameters",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,26 @@ def is_cut_off(data: bytes, header: JpegHeader) -> bool:
     return data.rfind(_END_OF_IMAGE, header.scan_start) < 0
 
 
-def libjpeg_damage(printed: bytes) -> str | None:
-    """Return the warning among what libjpeg printed that means lost pixels, or None.
+def libjpeg_damage(printed: bytes) -> tuple[str | None, bytes]:
+    """Tell what libjpeg printed from what others did meanwhile.
 
-    Source: the JWRN messages of libjpeg's jerror.h. Some cameras leave a few bytes before the
-    end marker; all pixels have been decoded by then.
+    Some cameras leave a few bytes before the end marker; all pixels have been decoded by then,
+    so that warning is dropped.
+
+    Source: the JWRN messages of libjpeg's jerror.h.
+
+    Returns:
+        The first warning that means lost pixels, or None; and the lines that are not libjpeg's.
     """
-    for line in printed.decode("latin-1").splitlines():
-        harmless = _STRAY_BYTES_AT_END.match(line)
-        if harmless and int(harmless[1]) <= _FEW_BYTES:
+    damage, others = None, []
+    for line in printed.splitlines(keepends=True):
+        if not line.startswith(_WARNINGS):
+            others.append(line)
             continue
-        if line.startswith(("Corrupt JPEG data", "Premature end of JPEG file")):
-            return line[0].lower() + line[1:]
-    return None
+        harmless = _STRAY_BYTES_AT_END.match(line)
+        lossy = line.startswith(_LOSSY_WARNINGS) and not (
+            harmless and int(harmless[1]) <= _FEW_BYTES
+        )
+        if lossy and damage is None:
+            damage = line.decode("ascii", "replace").strip()
+    return damage and damage[0].lower() + damage[1:], b"".join(others)

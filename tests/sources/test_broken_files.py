@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def test_each_kind_has_its_reason(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     reasons = {name: reason for name, (_, reason) in CONTENTS.items()} | {
         "link.jpg": "broken symbolic link",
-        "folder.jpg": "a directory",
+        "folder.jpg": "is a directory",
         "fifo.jpg": "not a regular file",
     }
     source = FolderSource(folder)

@@ -1,6 +1,7 @@
 """Every colour mode and orientation against values known beforehand."""
 
 import io
+import os
 import struct
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageOps
 
 from dense_cl.sources import UnreadableImageError, decode_image
 from dense_cl.sources.jpeg_header import libjpeg_damage, read_jpeg_header
+from dense_cl.sources.native_stderr import captured_native_stderr
 from tests.sources.images import encode, photo, png
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3
@@ -166,20 +168,38 @@ def test_nothing_is_printed_and_foreign_output_passes(capfd: pytest.CaptureFixtu
         decode(data[:middle] + data[middle + 1500 :])
     decode(data)
     assert capfd.readouterr().err == ""
-    print("still here", file=__import__("sys").stderr, flush=True)
-    assert capfd.readouterr().err == "still here\n"
+    with captured_native_stderr() as heard:
+        os.write(2, b"caught")
+    os.write(2, b"not caught")
+    assert heard == [b"caught"] and capfd.readouterr().err == "not caught"
+
+
+def test_what_other_threads_print_meanwhile_comes_through(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def imdecode(data: bytes) -> np.ndarray:
+        os.write(2, b"warning of a thread\n")
+        return photo()
+
+    monkeypatch.setattr("dense_cl.sources.decode._imdecode", imdecode)
+    np.testing.assert_array_equal(decode(encode(photo())), photo())
+    assert capfd.readouterr().err == "warning of a thread\n"
 
 
 def test_libjpeg_messages_that_lose_nothing_are_let_pass() -> None:
-    assert libjpeg_damage(b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd9\n") is None
-    assert libjpeg_damage(b"Warning: unknown JFIF revision number 2.01\n") is None
+    for line in (
+        b"Corrupt JPEG data: 3 extraneous bytes before marker 0xd9\n",
+        b"Warning: unknown JFIF revision number 2.01\n",
+    ):
+        assert libjpeg_damage(line) == (None, b"")
     for line in (
         b"Corrupt JPEG data: 900 extraneous bytes before marker 0xd9\n",
         b"Corrupt JPEG data: premature end of data segment\n",
         b"Corrupt JPEG data: bad Huffman code\n",
         b"Premature end of JPEG file\n",
     ):
-        assert libjpeg_damage(b"noise\n" + line) == (line[:1].lower() + line[1:-1]).decode()
+        want = (line[:1].lower() + line[1:-1]).decode()
+        assert libjpeg_damage(b"of a thread\n" + line) == (want, b"of a thread\n")
 
 
 def test_jpeg_header_and_trailing_bytes() -> None:

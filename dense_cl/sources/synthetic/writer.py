@@ -6,8 +6,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from dense_cl.errors import DenseCLError
 from dense_cl.sources.synthetic.labels import SceneLabels, write_coco, write_scene
 from dense_cl.sources.synthetic.scene import sample_scene
@@ -110,5 +108,5 @@ def _map(
     if workers <= 1:
         yield from map(function, indices)
         return
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(function, indices, chunksize=8)
