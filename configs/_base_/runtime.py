@@ -12,5 +12,5 @@ default_hooks = dict(
     logger=dict(interval=50),
     quarantine=dict(limit=0.05),
 )
-# TensorBoard: --cfg-options visualizer.vis_backends.1.type=TensorboardVisBackend
+# docs/training.md says how to add TensorBoard and other trackers.
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])

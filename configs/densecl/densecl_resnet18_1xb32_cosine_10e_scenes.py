@@ -17,7 +17,7 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=2,
     drop_last=True,
-    dataset=dict(type="ViewDataset", source=dict(type="FolderSource", root="data/scenes/images")),
+    dataset=dict(type="ViewDataset", source=dict(type="SyntheticScenes", count=1200)),
 )
 optim_wrapper = dict(optimizer=dict(lr=0.06))
 train_cfg = dict(max_epochs=10)

@@ -1,5 +1,6 @@
 """From a recipe's name and a few options to a checked config."""
 
+import ast
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def load_config(config: str | Path | Config) -> Config:
     path = find_config(config)
     try:
         return Config.fromfile(path)
-    except (SyntaxError, NameError, FileNotFoundError, KeyError, TypeError) as error:
+    except Exception as error:  # a recipe is code, and its mistakes are of any kind
         raise DenseCLError(
             f"config '{path}' cannot be read: {type(error).__name__}: {error}"
         ) from error
@@ -30,6 +31,8 @@ def load_config(config: str | Path | Config) -> Config:
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
     """Turn ``key=value`` words, as after ``--cfg-options``, into {dotted key: value}.
+
+    A value is a Python literal, or MMEngine's shorthand for one.
 
     Raises:
         DenseCLError: a word without ``=``.
@@ -39,7 +42,10 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         key, separator, value = option.partition("=")
         if not separator or not key:
             raise DenseCLError(f"--cfg-options {option}: write it as key=value.")
-        parsed[key] = DictAction._parse_iterable(value)
+        try:
+            parsed[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):  # MMEngine's shorthand: no quotes, a,b for a list
+            parsed[key] = DictAction._parse_iterable(value)
     return parsed
 
 

@@ -36,7 +36,7 @@ _REGISTRIES: dict[str, Registry] = {
     "model_wrapper_cfg": ours.MODEL_WRAPPERS,
 }
 # What may stand there beyond the arguments of the type.
-_ALSO = {
+_ALSO: dict[str, dict[str, Any]] = {
     "objectives": {"weight": float | dict},
     "param_scheduler": {"convert_to_iter_based": bool},
     "optim_wrapper": {"constructor": str, "paramwise_cfg": dict},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 
 from dense_cl.engine.amp import apply_amp
 from dense_cl.engine.config import apply_options, load_config
@@ -73,4 +73,5 @@ def pretrain(
     if is_main_process():
         export_backbone(checkpoint, backbone)
         runner.logger.info(f"backbone exported to {backbone}")
+    barrier()  # so that the file is there, whichever rank goes on with it
     return PretrainResult(runner.work_path, checkpoint, backbone)

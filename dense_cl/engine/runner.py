@@ -23,6 +23,7 @@ from dense_cl.engine.checkpoint import (
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.signals import StopSignals
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.models.learner import Learner
 from dense_cl.registry import MODEL_WRAPPERS, RUNNERS
 
 DEFAULT_HOOKS: dict[str, dict[str, Any]] = dict(
@@ -55,6 +56,7 @@ class PretrainRunner(Runner):
         data_fingerprint: of the image source.
     """
 
+    _has_loaded: bool
     signals = StopSignals()
     last_checkpoint: Path | None = None
     quarantine: Any = None
@@ -67,14 +69,16 @@ class PretrainRunner(Runner):
         return Path(self.work_dir)
 
     @property
-    def learner(self) -> nn.Module:
+    def learner(self) -> Learner:
         """The model without its distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Join the process group, on GPUs or not, and do the rest as MMEngine does."""
         if self.distributed and not is_distributed():
-            init_distributed(self._launcher, **env_cfg.get("dist_cfg", {}))
+            # Not env_cfg: its default asks for NCCL, GPUs or not.
+            options = self.cfg.get("env_cfg", {}).get("dist_cfg", {})
+            init_distributed(self._launcher, **options)
         super().setup_env(env_cfg)
         # MMEngine keeps loggers and scalars by this name, and two runs of one process may begin
         # in the same second.

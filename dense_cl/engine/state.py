@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from dense_cl.engine.runner import PretrainRunner
 
 # Parts of a recipe that decide the weights; a resumed run must agree on them.
-_DECISIVE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg")
-_DECISIVE += ("auto_scale_lr", "randomness")
+_DECISIVE = (
+    "model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr",
+    "randomness",
+)  # fmt: skip
 # ... but for these, which only change the speed. The source is compared by its fingerprint.
 _FREE = ("num_workers", "prefetch_factor", "pin_memory", "source")
 
@@ -31,7 +33,13 @@ def rng_state() -> dict[str, Any]:
         torch=torch.get_rng_state(),
         python=random.getstate(),
         # torch has no arithmetic for uint32, and older ones cannot store it.
-        numpy=(name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        numpy=(
+            name,
+            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            position,
+            has_gauss,
+            gauss,
+        ),
     )
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()

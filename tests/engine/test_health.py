@@ -29,7 +29,7 @@ class Poison(Hook):
 
     def _poison(self, runner: Any) -> None:
         if runner.iter == self.iteration:
-            runner.learner.backbone.shallow[0].weight.data.view(-1)[0] = math.nan
+            runner.learner.backbone.shallow[0].weight.data[0, 0, 0, 0] = math.nan
 
     def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         if not self.after:

@@ -70,11 +70,12 @@ class HealthHook(Hook):
         if runner.iter % _EVERY or runner.iter < self.grace or not outputs:
             return
         found = symptoms(
-            {name: float(value) for name, value in outputs.items()},
+            {name: float(value.detach()) for name, value in outputs.items()},
             self._banks,
             self._collapsed_std,
         )
-        self._since = {name: self._since.get(name, runner.iter) for name in found}
+        iteration: int = runner.iter
+        self._since = {name: self._since.get(name, iteration) for name in found}
         for name, message in found.items():
             if runner.iter - self._since[name] >= self.patience:
                 self._since[name] = runner.iter
@@ -95,7 +96,7 @@ def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
         raise DenseCLError(
             f"iteration {runner.iter + 1}: the loss is not finite ({listed}). The weights have not "
             f"been touched by it. Last good checkpoint: {runner.last_checkpoint or 'none yet'}. "
-            "Lower optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad=dict(max_norm=1.0), or "
+            "Lower optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad.max_norm=1.0, or "
             "try --no-amp."
         )
 
@@ -121,8 +122,8 @@ def symptoms(
             )
     if terms.get("feature_std", 1.0) < collapsed_std:
         found["feature_std"] = (
-            f"feature_std is {terms['feature_std']:.2e}, below {collapsed_std:.2e}: the features of "
-            "all images point the same way (collapse). Lower the learning rate or raise ema_decay."
+            f"feature_std is {terms['feature_std']:.2e}, below {collapsed_std:.2e}: the features "
+            "of all images point one way (collapse). Lower the learning rate or raise ema_decay."
         )
     if terms.get("effective_rank", _COLLAPSED_RANK) < _COLLAPSED_RANK:
         found["effective_rank"] = (
@@ -135,8 +136,8 @@ def symptoms(
 def queue_warnings(banks: Mapping[str, int], images: int) -> list[str]:
     """Say which queues are longer than the data set."""
     return [
-        f"the queue of {name} holds {size} keys and the data set only {images} images, so that each "
-        f"image meets its own older views as negatives. Set its queue_size below {images}."
+        f"the queue of {name} holds {size} keys and the data set only {images} images, so that "
+        f"each image meets its own older views as negatives. Set its queue_size below {images}."
         for name, size in banks.items()
         if size > images
     ]
