@@ -1,0 +1,66 @@
+"""Segmentation scores from a confusion matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """Count pixels by (true class, predicted class).
+
+    Args:
+        prediction: integer classes in [0, num_classes), any shape.
+        target: integer classes of the same shape; anything outside [0, num_classes) is void
+            and is not counted.
+        num_classes: K.
+
+    Returns:
+        (K, K) int64, rows = truth, columns = prediction.
+    """
+    target, prediction = target.flatten().long(), prediction.flatten().long()
+    counted = (target >= 0) & (target < num_classes)
+    pairs = target[counted] * num_classes + prediction[counted]
+    return torch.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+@dataclass(frozen=True)
+class SegmentationScores:
+    """Scores in [0, 1]; a class that is in neither truth nor prediction has IoU NaN.
+
+    Attributes:
+        iou: (K,) intersection over union by class.
+        mean_iou: mean over the classes with a defined IoU.
+        pixel_accuracy: share of the counted pixels that are right.
+        mean_class_accuracy: recall averaged over the classes present in the truth.
+    """
+
+    iou: np.ndarray
+    mean_iou: float
+    pixel_accuracy: float
+    mean_class_accuracy: float
+
+
+def segmentation_scores(confusion: Tensor) -> SegmentationScores:
+    """Return the scores of a (K, K) confusion matrix (rows = truth).
+
+    IoU = TP / (TP + FP + FN) over all pixels of the data set, as in the PASCAL VOC
+    segmentation challenge (Everingham et al., IJCV 2015, section 4).
+    """
+    counts = confusion.double().cpu().numpy()
+    hits, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    with np.errstate(invalid="ignore"):
+        iou = hits / (truth + predicted - hits)
+        recall = hits / truth
+    return SegmentationScores(
+        iou=iou,
+        mean_iou=_mean(iou),
+        pixel_accuracy=float(hits.sum() / counts.sum()) if counts.sum() else float("nan"),
+        mean_class_accuracy=_mean(recall),
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

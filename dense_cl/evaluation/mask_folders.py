@@ -1,0 +1,122 @@
+"""A folder of images and a folder of label masks, read as pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.sources.decode import decode_image
+
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+_MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
+_MASK_MODES = {"1", "L", "P", "I", "I;16"}
+VOID = -1
+
+
+@dataclass(frozen=True)
+class MaskFolders:
+    """Pairs ``images/<name>.jpg`` and ``masks/<name>.png`` (nested folders are matched too).
+
+    A mask is a single-channel image as large as its photo; a pixel's value is its class.
+
+    Attributes:
+        pairs: (image file, mask file), sorted by name.
+        num_classes: valid classes are 0 .. num_classes - 1.
+        ignore: values of void pixels, which are neither learnt nor scored.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    num_classes: int
+    ignore: frozenset[int]
+
+    @classmethod
+    def find(
+        cls, images: str | Path, masks: str | Path, num_classes: int, ignore: Sequence[int] = ()
+    ) -> "MaskFolders":
+        """Match the files of two folders by name.
+
+        Raises:
+            DenseCLError: a folder is missing or holds no images, or an image has no mask.
+        """
+        image_files = _files(Path(images), _IMAGE_SUFFIXES, "images")
+        mask_files = _files(Path(masks), _MASK_SUFFIXES, "masks")
+        missing = [str(name) for name in image_files if name not in mask_files]
+        if missing:
+            raise DenseCLError(
+                f"{len(missing)} of {len(image_files)} images in '{images}' have no mask of the "
+                f"same name in '{masks}', for example '{missing[0]}.png'. Add the masks, or move "
+                "these images away."
+            )
+        pairs = tuple((file, mask_files[name]) for name, file in image_files.items())
+        return cls(pairs, num_classes, frozenset(ignore))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def image(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Return photo ``index`` resized to (height, width): (H, W, 3) uint8 RGB."""
+        array = self._photo(index)
+        resized = Image.fromarray(array).resize(size[::-1], Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(resized))
+
+    def labels(self, index: int) -> Tensor:
+        """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.
+
+        Raises:
+            DenseCLError: the mask is unreadable, coloured, of another size than its photo, or
+                holds a value that is neither a class nor ignored.
+        """
+        image_file, mask_file = self.pairs[index]
+        try:
+            with Image.open(mask_file) as picture:
+                mode, values = picture.mode, np.array(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DenseCLError(f"mask '{mask_file}' cannot be read: {error}") from error
+        if mode not in _MASK_MODES:
+            raise DenseCLError(
+                f"mask '{mask_file}' is a {mode} picture; a mask has one channel whose values "
+                "are class indices. Convert the colours to indices first."
+            )
+        height, width = self._photo(index).shape[:2]
+        if values.shape != (height, width):
+            raise DenseCLError(
+                f"mask '{mask_file}' is {values.shape[1]}x{values.shape[0]} but its image "
+                f"'{image_file}' is {width}x{height}. They must be equally large."
+            )
+        return self._classes(values.astype(np.int64), mask_file)
+
+    def _photo(self, index: int) -> np.ndarray:
+        file = self.pairs[index][0]
+        return decode_image(file.read_bytes(), str(file))
+
+    def _classes(self, values: np.ndarray, file: Path) -> Tensor:
+        void = np.isin(values, list(self.ignore))
+        wrong = values[~void & ((values < 0) | (values >= self.num_classes))]
+        if wrong.size:
+            raise DenseCLError(
+                f"mask '{file}' holds the value {wrong[0]}, which is neither one of the classes "
+                f"0..{self.num_classes - 1} nor ignored ({sorted(self.ignore)}). Add it to "
+                "--ignore if it means void, or raise --num-classes."
+            )
+        return torch.from_numpy(np.where(void, VOID, values).astype(np.int16))
+
+
+def _files(folder: Path, suffixes: set[str], what: str) -> dict[Path, Path]:
+    """Map each file's path under ``folder``, without suffix, to the file."""
+    if not folder.is_dir():
+        raise DenseCLError(f"folder of {what} '{folder}' does not exist.")
+    found = {
+        file.relative_to(folder).with_suffix(""): file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in suffixes
+    }
+    if not found:
+        raise DenseCLError(
+            f"folder of {what} '{folder}' holds none ({', '.join(sorted(suffixes))})."
+        )
+    return found
