@@ -92,6 +92,11 @@ def _set_source(cfg: Config, source: dict[str, Any], cfg_options: dict[str, Any]
         if key.startswith(prefix)
     }
     streaming = source["type"] == "WebDatasetSource"
+    if streaming and "epoch_size" not in source:
+        raise DenseCLError(
+            f"--data {source['shards']}: a stream does not know its length. Add --cfg-options "
+            f"{prefix}epoch_size=N, the number of images in all shards together."
+        )
     loader = cfg.setdefault("train_dataloader", ConfigDict())
     dataset = loader.setdefault("dataset", ConfigDict())
     dataset.source = ConfigDict(source)

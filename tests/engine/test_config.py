@@ -157,6 +157,8 @@ def test_data_replace_the_source_and_keep_its_options(photos: Path, tmp_path: Pa
     apply_options(cfg, data=photos)
     assert cfg.train_dataloader.dataset.source == dict(type="FolderSource", root=str(photos))
     key = "train_dataloader.dataset.source.epoch_size"
+    with pytest.raises(DenseCLError, match=f"{key}=N"):
+        apply_options(cfg, data="shard-{000..003}.tar")
     apply_options(cfg, data="shard-{000..003}.tar", cfg_options={key: 40})
     assert cfg.train_dataloader.dataset.type == "StreamViewDataset"
     assert cfg.train_dataloader.dataset.source.epoch_size == 40
