@@ -13,12 +13,12 @@ shuffle, momentum update, float32. Images are in memory: this is about the model
 import argparse
 import copy
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -142,7 +142,7 @@ def naive_dense_loss(
 def loss_memory(kind: str, args: argparse.Namespace) -> float:
     """Return the MB that forward and backward of the dense loss add at their peak.
 
-    Run in a process of its own on a CPU: the resident set's high-water mark never falls.
+    On a CPU run it in a process of its own: freed memory is not always given back.
     """
     locations = (args.size // 32) ** 2
     query = torch.randn(args.batch, 128, locations, device=args.device, requires_grad=True)
@@ -163,9 +163,16 @@ def loss_memory(kind: str, args: argparse.Namespace) -> float:
         before = torch.cuda.memory_allocated()
         run(args.batch, args.queue)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+    before = resident_mb("VmRSS")
     run(args.batch, args.queue)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return resident_mb("VmHWM") - before
+
+
+def resident_mb(field: str) -> float:
+    """Return the resident memory of this process: now (VmRSS) or at its peak (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith(field)).split()[1]) / 2**10
 
 
 def parse_args() -> argparse.Namespace:

@@ -29,7 +29,7 @@ def effective_rank(features_ND: Tensor) -> Tensor:
     r"""Return RankMe, :math:`\exp(-\sum_k p_k \log p_k)`, of the features as they are.
 
     :math:`p_k = \sigma_k / \sum_j \sigma_j + 10^{-7}` with the singular values of the
-    uncentred matrix (Garrido et al., arXiv 2210.02885, equations 1 and 2).
+    uncentred matrix (Garrido et al., arXiv 2210.02885).
 
     Args:
         features_ND: (N, D) features of N images.

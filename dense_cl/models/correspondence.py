@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense_cl.losses.info_nce import unit
 from dense_cl.models.features import ViewFeatures
 from dense_cl.registry import CORRESPONDENCES
 from dense_cl.views.geometry import cell_centres, cells_of_points, on_source
@@ -42,19 +41,29 @@ class CorrespondenceProvider(nn.Module):
 def cosine_similarity(
     query: ViewFeatures, key: ViewFeatures, query_grid: Grid, key_grid: Grid
 ) -> Tensor:
-    """Cosines of backbone features pooled to the grids, (B, S, T)."""
-    query_BCS, key_BCT = (
-        unit(F.adaptive_avg_pool2d(features.last.detach(), grid).flatten(2))
-        for features, grid in ((query, query_grid), (key, key_grid))
-    )
-    return query_BCS.transpose(1, 2) @ key_BCT
+    """Cosines of backbone features pooled to the grids, (B, S, T), in float32 at least.
+
+    Never in half precision: features behind a ReLU have cosines near 1, where bfloat16 has steps
+    of 0.004 and would tie most candidates.
+    """
+    with torch.autocast(query.last.device.type, enabled=False):
+        query_BCS, key_BCT = _cells(query, query_grid), _cells(key, key_grid)
+        norm_BST = query_BCS.norm(dim=1)[:, :, None] * key_BCT.norm(dim=1)[:, None]
+        return query_BCS.transpose(1, 2) @ key_BCT / norm_BST.clamp_min(1e-12)
+
+
+def _cells(features: ViewFeatures, grid: Grid) -> Tensor:
+    map_BCHW = features.last.detach()
+    if map_BCHW.shape[2:] != grid:
+        map_BCHW = F.adaptive_avg_pool2d(map_BCHW, grid)
+    return map_BCHW.flatten(2).to(torch.promote_types(map_BCHW.dtype, torch.float32))
 
 
 @CORRESPONDENCES.register_module()
 class FeatureArgmax(CorrespondenceProvider):
     """The key location with the most similar backbone feature.
 
-    Wang et al., arXiv 2011.09157, equation 3; WXinlong/DenseCL
+    Wang et al., arXiv 2011.09157, equation 4; WXinlong/DenseCL
     ``openselfsup/models/densecl.py``. Features come from before the heads and are pooled to the
     grid of the dense head if that pools.
     """

@@ -1,7 +1,5 @@
 """Projection heads: one vector per view, or one per location."""
 
-from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -12,19 +10,15 @@ from dense_cl.registry import HEADS
 
 
 def _perceptron(
-    layer: Callable[[int, int], nn.Module],
-    in_channels: int,
-    hidden_channels: int,
-    out_channels: int,
-    num_layers: int,
+    in_channels: int, hidden_channels: int, out_channels: int, num_layers: int
 ) -> nn.Sequential:
-    """Stack ``layer(in, out)`` with ReLU between."""
+    """Stack linear layers with ReLU between."""
     if num_layers < 1:
         raise DenseCLError(f"num_layers is {num_layers}; a head has at least one layer.")
     widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(widths):
-        layers += [layer(width_in, width_out), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -52,7 +46,7 @@ class MLPHead(nn.Module):
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.layers = _perceptron(nn.Linear, in_channels, hidden_channels, out_channels, num_layers)
+        self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Project a feature map, (B, C, H, W), to raw vectors, (B, D)."""
@@ -72,7 +66,7 @@ class DenseMLPHead(nn.Module):
         in_channels: channels of the feature map.
         hidden_channels: width of the hidden layers.
         out_channels: dimension of the projection.
-        num_layers: number of 1x1 convolutions.
+        num_layers: number of 1x1 convolutions (linear layers over channels).
         grid_size: side of the grid of locations; None keeps that of the feature map.
     """
 
@@ -87,16 +81,12 @@ class DenseMLPHead(nn.Module):
         super().__init__()
         self.out_channels = out_channels
         self.grid_size = grid_size
-        self.layers = _perceptron(
-            partial(nn.Conv2d, kernel_size=1),
-            in_channels,
-            hidden_channels,
-            out_channels,
-            num_layers,
-        )
+        self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Project a feature map, (B, C, H, W), to raw vectors per location, (B, D, h, w)."""
         if self.grid_size is not None:
             map_BCHW = F.adaptive_avg_pool2d(map_BCHW, self.grid_size)
-        return self.layers(map_BCHW)
+        # A 1x1 convolution is a linear layer on channels_last maps, where this permute is free;
+        # as one it takes two thirds of the time on a CPU.
+        return self.layers(map_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

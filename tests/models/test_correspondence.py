@@ -40,6 +40,16 @@ def test_feature_argmax_finds_a_permutation_of_scaled_features():
     assert (match.indices_BS == order).all() and match.valid_BS.all()
 
 
+def test_feature_argmax_under_autocast_is_that_of_float32():
+    """Near-equal candidates, as behind a ReLU; bfloat16 similarities would tie them."""
+    common = torch.rand(2, 16, 1, 1) + 1
+    maps = [features(common + 0.05 * torch.rand(2, 16, 5, 5)) for _ in range(2)]
+    expected = FeatureArgmax()(*maps, (5, 5), (5, 5)).indices_BS
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mine = FeatureArgmax()(*maps, (5, 5), (5, 5)).indices_BS
+    assert torch.equal(mine, expected) and len(expected.unique()) > 3
+
+
 def test_matching_is_on_the_grid_of_the_head():
     query, key = torch.randn(2, 8, 6, 6), torch.randn(2, 8, 6, 6)
     pooled = [features(F.adaptive_avg_pool2d(x, 3)) for x in (query, key)]

@@ -19,10 +19,11 @@ def test_golden_neck(golden, case):
         ).double(),
     }
     for name, head in heads.items():
+        # The last two dimensions of the authors' 1x1 convolutions are 1.
         weights = {
-            f"layers.{i}.{kind}": data[f"weight_{name}_{i}_{kind}"]
+            f"layers.{i}.{kind}": data[f"weight_{name}_{i}_{kind}"].view(parameter.shape)
             for i in (0, 2)
-            for kind in ("weight", "bias")
+            for kind, parameter in head.layers[i].named_parameters()
         }
         head.load_state_dict(weights)
     features = data["backbone_features"].requires_grad_(True)
