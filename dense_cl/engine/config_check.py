@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import LOG_PROCESSORS, Registry
+from mmengine.registry import Registry
 
 from dense_cl import registry as ours
 from dense_cl.engine.dataloader import build_dataloader
@@ -32,7 +32,6 @@ _REGISTRIES: dict[str, Registry] = {
     "custom_hooks": ours.HOOKS,
     "visualizer": ours.VISUALIZERS,
     "vis_backends": ours.VISBACKENDS,
-    "log_processor": LOG_PROCESSORS,
     "model_wrapper_cfg": ours.MODEL_WRAPPERS,
 }
 # What may stand there beyond the arguments of the type.
@@ -58,7 +57,6 @@ _PROVIDED = {
 _DEFAULT_TYPE = {
     "optim_wrapper": "OptimWrapper",
     "visualizer": "Visualizer",
-    "log_processor": "LogProcessor",
     "model_wrapper_cfg": "DistributedLearner",
 }
 
@@ -96,14 +94,13 @@ _PLAIN = {
     "compile": bool | dict,
     "log_level": str,
     "experiment_name": str,
-    "find_unused_parameters": bool,
     "activation_checkpointing": list,
     "custom_imports": dict,
     "default_hooks": dict,
 }
 _TOP = set(_PLAIN) | {
     "model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "custom_hooks",
-    "visualizer", "log_processor", "model_wrapper_cfg", "randomness", "auto_scale_lr", "env_cfg",
+    "visualizer", "model_wrapper_cfg", "randomness", "auto_scale_lr", "env_cfg",
 }  # fmt: skip
 _REQUIRED = ("model", "train_dataloader", "optim_wrapper", "train_cfg")
 

@@ -158,6 +158,8 @@ class PretrainLoop(BaseLoop):
         loader = iter(self.dataloader)
         try:
             yield from loader
+        except DenseCLError as error:  # of a worker: torch puts its traceback before the message
+            raise DenseCLError(str(error).split("DenseCLError: ")[-1].strip()) from None
         finally:
             # Workers must not outlive an error that is being shown.
             getattr(loader, "_shutdown_workers", lambda: None)()

@@ -1,6 +1,8 @@
 """MMEngine's Runner, started and resumed our way."""
 
 import itertools
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from torch import nn
 
 from dense_cl.engine import state
 from dense_cl.engine.checkpoint import (
+    FOLDER,
+    POINTER,
     CorruptCheckpointError,
     find_checkpoints,
     load_checkpoint,
@@ -36,6 +40,11 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = dict(
     checkpoint=dict(type="SaveStateHook"),
     summary=dict(type="SummaryHook"),
 )
+# What a run writes as it goes on, beside logs and config.
+RUN_FILES = (
+    FOLDER, POINTER, "vis_data/scalars.json", "quarantine.jsonl", "summary.json", "backbone.pth",
+    "backbone.safetensors",
+)  # fmt: skip
 _RUNS = itertools.count()
 _CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
 
@@ -158,7 +167,9 @@ class PretrainRunner(Runner):
             self._restore(load_checkpoint(path), path)
         elif self._resume:
             self._resume_latest()
-        elif self._load_from:
+        else:
+            self._start_afresh()
+        if self._load_from and not self._resume:
             state.load_weights(self, load_checkpoint(self._load_from), self._load_from)
             self.logger.info(f"weights from {self._load_from}")
 
@@ -178,11 +189,38 @@ class PretrainRunner(Runner):
                 f"no checkpoint in {self.work_dir} can be read. Remove them to start again."
             )
         self.logger.info(f"no checkpoint in {self.work_dir} yet: starting from the beginning")
+        self._start_afresh()
+
+    @master_only
+    def _start_afresh(self) -> None:
+        """Keep what an earlier run left in this folder from being taken for ours."""
+        found = [self.work_path / name for name in RUN_FILES if (self.work_path / name).exists()]
+        if not find_checkpoints(self.work_path):
+            for path in found:  # of a run that did not get as far as a checkpoint
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return
+        aside = self.work_path / f"before_{self.timestamp}"
+        aside.mkdir()
+        for path in found:
+            path.rename(aside / path.name)
+        self.logger.warning(f"{self.work_dir} held an earlier run; it is now in {aside}")
 
     def _restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         state.restore(self, checkpoint, str(path))
+        self._forget_scalars_after(self.iter)
         self.last_checkpoint = path
         self.logger.info(f"resumed from {path}: {self.iter} of {self.max_iters} iterations done")
+
+    @master_only
+    def _forget_scalars_after(self, iteration: int) -> None:
+        """Drop what was logged after the checkpoint; it is about to be logged again."""
+        path = self.work_path / "vis_data/scalars.json"
+        if path.is_file():
+            lines = path.read_text().splitlines(keepends=True)
+            kept = [
+                line for line in lines if line[-1] == "\n" and json.loads(line)["step"] <= iteration
+            ]
+            path.write_text("".join(kept))
 
     def restore_rng(self) -> None:
         """Set the generators to what they were; last, so that building things does not count."""

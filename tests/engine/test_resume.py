@@ -8,60 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.hooks import Hook
 
 from dense_cl import pretrain
-from dense_cl.engine.checkpoint import POINTER, load_checkpoint
 from dense_cl.engine.signals import TrainingStopped
 from dense_cl.errors import DenseCLError
-from dense_cl.registry import HOOKS
+from tests.engine.interrupt import SAVE_OFTEN, PowerCut, differences, final_state, with_action
 from tests.engine.tiny import tiny_config
-
-SAVE_OFTEN = dict(default_hooks__checkpoint=dict(interval=1, by_epoch=False))
-
-
-class PowerCut(Exception):
-    """Stands for kill -9 within one process."""
-
-
-@HOOKS.register_module()
-class ActAtIteration(Hook):
-    """Do something in the middle of an iteration, after the optimiser step."""
-
-    def __init__(self, iteration: int, action: str) -> None:
-        self.iteration, self.action = iteration, action
-
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        if runner.iter == self.iteration and self.action == "cut":
-            raise PowerCut
-        if runner.iter == self.iteration:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def with_action(cfg: Config, iteration: int, action: str) -> Config:
-    cfg.custom_hooks = [dict(type="ActAtIteration", iteration=iteration, action=action)]
-    return cfg
-
-
-def differences(first: Any, second: Any, path: str = "") -> list[str]:
-    """Return the paths at which two checkpoints differ by a single bit."""
-    if isinstance(first, torch.Tensor):
-        return [] if torch.equal(first, second) else [path]
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), path
-        return [d for key in first for d in differences(first[key], second[key], f"{path}.{key}")]
-    if isinstance(first, list | tuple):
-        assert len(first) == len(second), path
-        pairs = enumerate(zip(first, second, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{path}.{i}")]
-    return [] if first == second else [path]
-
-
-def final_state(work_dir: Path) -> dict[str, Any]:
-    content = load_checkpoint(work_dir / (work_dir / POINTER).read_text())
-    del content["meta"]["config"]  # names the work folder
-    return content
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["float32", "bfloat16"])
@@ -130,12 +82,13 @@ def test_auto_falls_back_to_the_previous_checkpoint_and_says_so(
 def test_scalars_and_summary_cover_the_whole_run(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(PowerCut):
         pretrain(with_action(tiny_config(photos, tmp_path, **SAVE_OFTEN), 6, "cut"))
+    (tmp_path / "checkpoints/iter_6.pth").unlink()  # step 6 has been logged, and will be again
     result = pretrain(tiny_config(photos, tmp_path, **SAVE_OFTEN), resume="auto")
     lines = (tmp_path / "vis_data/scalars.json").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     assert steps == [2, 4, 6, 8, 10, 12]
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["iterations"], summary["resumed_at"]) == (12, 6)
+    assert (summary["iterations"], summary["resumed_at"]) == (12, 5)
     assert summary["final"]["info_nce"] > 0 and summary["images_per_second"] > 0
     assert result.backbone.is_file() and result.backbone.with_suffix(".safetensors").is_file()
 
@@ -167,3 +120,39 @@ def test_absent_checkpoint_and_fresh_start(photos: Path, tmp_path: Path) -> None
         pretrain(tiny_config(photos, tmp_path), resume=tmp_path / "nowhere.pth")
     pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1), resume="auto")
     assert final_state(tmp_path)["loop"]["iter"] == 4
+
+
+def test_a_fresh_run_is_not_mixed_up_with_an_earlier_one(photos: Path, tmp_path: Path) -> None:
+    pretrain(tiny_config(photos, tmp_path))
+    pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["iter_4.pth"]
+    (before,) = tmp_path.glob("before_*")
+    assert (before / "checkpoints/iter_12.pth").is_file() and (before / "backbone.pth").is_file()
+    lines = (tmp_path / "vis_data/scalars.json").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4]
+
+
+def test_a_full_disk_names_the_last_good_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        if "iter_8" in str(target):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DenseCLError, match="iter_8.pth' cannot be written: No space.*iter_4.pth"):
+        pretrain(tiny_config(photos, tmp_path))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["iter_4.pth"]
+
+
+def test_an_error_in_a_worker_is_one_line(photos: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(photos, tmp_path, train_dataloader__num_workers=1)
+    cfg.train_dataloader.dataset["views"][0].transforms = [
+        dict(type="RandomCrop", height=500, width=500)
+    ]
+    with pytest.raises(DenseCLError, match="on image '.*jpg'") as error:
+        pretrain(cfg)
+    assert "Traceback" not in str(error.value) and str(error.value).count("\n") <= 1

@@ -9,7 +9,7 @@ import pytest
 from dense_cl import pretrain
 from dense_cl.engine.checkpoint import load_checkpoint
 from dense_cl.errors import DenseCLError
-from tests.engine.test_resume import PowerCut, differences, final_state, with_action
+from tests.engine.interrupt import PowerCut, differences, final_state, with_action
 from tests.engine.tiny import tiny_config
 
 

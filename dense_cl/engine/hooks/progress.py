@@ -37,7 +37,6 @@ class ProgressHook(Hook):
 
     def before_train(self, runner: PretrainRunner) -> None:
         """Say what is about to happen."""
-        self._images = 0
         loader = runner.train_dataloader
         runner.logger.info(
             f"training {runner.max_epochs} epochs of {len(loader)} iterations; "
@@ -57,7 +56,7 @@ class ProgressHook(Hook):
         done = runner.iter + 1
         if done % self.interval == 0 or done == runner.max_iters:
             scalars = collect(runner, self.interval)
-            runner.visualizer.add_scalars(scalars, step=done, file_path=f"{runner.timestamp}.json")
+            runner.visualizer.add_scalars(scalars, step=done)
             self._clear()
             runner.logger.info(line(scalars, runner))
         elif self.bar:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from dense_cl.engine.runner import PretrainRunner, batch_size
@@ -26,9 +26,6 @@ class QuarantineHook(Hook):
         source = runner.train_dataloader.dataset.source
         self._stream = source.streaming
         path = runner.work_path / "quarantine.jsonl"
-        if runner.iter == 0 and is_main_process():
-            path.unlink(missing_ok=True)
-        barrier()
         total = None if self._stream else len(source)
         runner.quarantine = Quarantine(path, total, self.limit)
 

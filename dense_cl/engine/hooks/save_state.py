@@ -62,8 +62,14 @@ class SaveStateHook(Hook):
             )
         state = run_state(runner)
         if is_main_process():
-            save_checkpoint(state, path)
-            write_pointer(runner.work_path, path)
+            try:
+                save_checkpoint(state, path)
+                write_pointer(runner.work_path, path)
+            except OSError as error:
+                raise DenseCLError(
+                    f"checkpoint '{path}' cannot be written: {error.strerror}. Last good one: "
+                    f"{runner.last_checkpoint}. Free some space and go on with --resume."
+                ) from error
             remove_old(runner.work_path, self.keep)
         barrier()
         runner.last_checkpoint = path
