@@ -1,3 +1,13 @@
+"""RetinaNet, ResNet-18-FPN, boxes of any COCO-format label file, 256 pixels, 300 iterations.
+
+A small recipe of our own, for few images or few labels on a machine without a GPU.
+Cost: COST_retinanet
+Expected: see docs/results.md for the sets it was run on.
+
+    dense-cl finetune retinanet_resnet18_fpn_1xb8_cosine_300i_small --backbone backbone.pth \
+        --train LABELS.json [--val VAL.json] [--fraction 10]
+"""
+
 _base_ = [
     "./_base_/small_retinanet.py",
     "./_base_/small_data.py",

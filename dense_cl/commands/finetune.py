@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on from the latest checkpoint of the work folder"
     )
     parser.add_argument(
+        "--amp",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="mixed precision (default: on CPUs that have bfloat16, else as the recipe says)",
+    )
+    parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
@@ -55,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         work_dir=args.work_dir,
         epochs=args.epochs,
         resume=args.resume,
+        amp=args.amp,
         cfg_options=parse_options(args.cfg_options),
         launcher=args.launcher,
     )

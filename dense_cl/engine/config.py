@@ -64,7 +64,7 @@ def apply_options(
     Raises:
         DenseCLError: an option that cannot be set, or data that are not there.
     """
-    _merge(cfg, cfg_options or {})
+    merge_options(cfg, cfg_options or {})
     cfg.setdefault("default_scope", "dense_cl")
     cfg.setdefault("randomness", {"seed": 0})
     if data is not None:
@@ -103,7 +103,12 @@ def _set_source(cfg: Config, source: dict[str, Any], cfg_options: dict[str, Any]
     dataset.type = "StreamViewDataset" if streaming else "ViewDataset"
 
 
-def _merge(cfg: Config, options: dict[str, Any]) -> None:
+def merge_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Set {dotted key: value}.
+
+    Raises:
+        DenseCLError: a key leads through something that is no dict or list.
+    """
     for key, value in options.items():
         try:
             cfg.merge_from_dict({key: value})

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
+from dense_cl.engine.amp import apply_amp
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.transfer.labels import Labels
@@ -114,12 +115,21 @@ def set_norm_layers(cfg: Config, distributed: bool) -> None:
         _set_everywhere(cfg.model, "type", "BN", old="SyncBN")
 
 
+def set_amp(cfg: Config, amp: bool | None) -> None:
+    """Switch mixed precision on or off; on GPUs the recipe's own choice stands by default."""
+    if amp is None and torch.cuda.is_available():
+        return
+    wrapper = apply_amp(cfg.optim_wrapper.to_dict(), amp)
+    if wrapper["type"] == "AutocastOptimWrapper":
+        wrapper["type"] = "dense_cl.AutocastOptimWrapper"
+    cfg.optim_wrapper = ConfigDict(wrapper)
+
+
 def set_epochs(cfg: Config, epochs: int, images: int) -> None:
     """Stretch or shrink the schedule to a number of passes over the training images.
 
     Args:
-        cfg: the config; milestones and ends of its schedule are scaled along, warm-up is kept
-            but for runs shorter than it.
+        cfg: the config; what its schedule counts in the same unit is scaled along.
         epochs: passes.
         images: training images, to convert to iterations where the config counts those.
     """
@@ -136,11 +146,17 @@ def set_epochs(cfg: Config, epochs: int, images: int) -> None:
     for scheduler in cfg.param_scheduler:
         if scheduler.get("by_epoch", True) != by_epoch:
             continue
-        for name in ("end", "T_max"):
+        for name in ("begin", "end", "T_max", "milestones"):
             if name in scheduler:
-                scheduler[name] = new if scheduler[name] == old else min(scheduler[name], new)
-        if "milestones" in scheduler:
-            scheduler.milestones = [max(1, round(m * new / old)) for m in scheduler.milestones]
+                scheduler[name] = _scaled(scheduler[name], new / old)
+        if "end" in scheduler:  # a warm-up that rounds to nothing
+            scheduler.end = max(scheduler.end, scheduler.get("begin", 0) + 1)
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, list | tuple):
+        return [_scaled(item, factor) for item in value]
+    return round(value * factor)
 
 
 def _dataset(cfg: Config, split: str) -> ConfigDict:

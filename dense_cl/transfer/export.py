@@ -85,20 +85,21 @@ def metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _parts(content: Mapping[str, Any], file: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Return state dict and metadata of a checkpoint, or say what the file is instead."""
     state_dict, meta = content.get("state_dict"), content.get("meta")
-    if isinstance(meta, Mapping) and meta.get("format") == FORMAT:
+    state_dict = dict(state_dict) if isinstance(state_dict, Mapping) else {}
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    if meta.get("format") == FORMAT:
         raise DenseCLError(
             f"'{file}' is an exported backbone already; give it to 'dense-cl finetune' as it is."
         )
-    missing = [] if isinstance(meta, Mapping) else ["meta"]
-    missing += [f"meta['{key}']" for key in _REQUIRED if not missing and not meta.get(key)]
-    if not isinstance(state_dict, Mapping) or not any(k.startswith(_PREFIX) for k in state_dict):
-        missing.append("weights named 'backbone.*'")
+    missing = [f"meta['{key}']" for key in _REQUIRED if not meta.get(key)]
+    if not any(key.startswith(_PREFIX) for key in state_dict):
+        missing.append(f"weights named '{_PREFIX}*'")
     if missing:
         raise DenseCLError(
             f"'{file}' is not a checkpoint of 'dense-cl pretrain': it lacks {', '.join(missing)}. "
             "Weights from elsewhere need no export: 'dense-cl finetune --backbone' reads them."
         )
-    return dict(state_dict), dict(meta)
+    return state_dict, meta
 
 
 def _save_safetensors(weights: dict[str, Tensor], meta: Mapping[str, Any], path: Path) -> None:

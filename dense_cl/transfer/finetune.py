@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from dense_cl.engine.config import load_config, _merge
+from dense_cl.engine.config import load_config, merge_options
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer import detection_config as detection
@@ -16,13 +16,12 @@ from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
 from dense_cl.transfer.loading import load_backbone_weights
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
+from dense_cl.transfer.options_check import check_options
 from dense_cl.transfer.weights_file import read_weights
 
 RANDOM, TORCHVISION = "random", "torchvision"
 # What weights without a metadata block are taken to be trained with, as torchvision's are.
-IMAGENET = dict(
-    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], channel_order="RGB"
-)
+IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], channel_order="RGB")
 
 
 def finetune(
@@ -37,6 +36,7 @@ def finetune(
     work_dir: str | Path | None = None,
     epochs: int | None = None,
     resume: bool = False,
+    amp: bool | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
 ) -> dict[str, Any]:
@@ -60,6 +60,7 @@ def finetune(
         work_dir: where everything is written; ``work_dirs/<recipe>`` by default.
         epochs: length instead of the recipe's; its schedule is scaled along.
         resume: go on from the latest checkpoint of ``work_dir``.
+        amp: mixed precision; None for "on CPUs that have bfloat16, else as the recipe says".
         cfg_options: changes to the recipe, {"dotted.key": value}.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
@@ -69,8 +70,10 @@ def finetune(
     Raises:
         DenseCLError: anything wrong in the input, before training starts.
     """
+    import_mmdet()
     cfg = load_config(config)
-    _merge(cfg, dict(cfg_options or {}))
+    check_options(cfg, cfg_options or {})
+    merge_options(cfg, dict(cfg_options or {}))
     if work_dir is not None or "work_dir" not in cfg:
         cfg.work_dir = str(work_dir or f"work_dirs/{Path(cfg.filename or 'finetune').stem}")
     cfg.launcher, cfg.resume = launcher, resume
@@ -78,9 +81,9 @@ def finetune(
     file = _backbone_file(backbone, cfg)
     weights = read_weights(file) if file else None
 
-    import_mmdet()
     meta = weights.meta if weights else {}
     detection.set_backbone(cfg, meta.get("architecture"))
+    detection.set_amp(cfg, amp)
     detection.set_norm_layers(cfg, distributed=launcher != "none")
     if weights:
         detection.set_normalization(cfg, meta.get("normalization", IMAGENET))

@@ -9,14 +9,21 @@ from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.visualization import Visualizer
-from torch import nn
 
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer.weights_file import read_checkpoint
 
-_CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
+_CHATTER = (
+    "Hooks will be executed",
+    "Distributed training is not used",
+    "Exp name:",
+    "paramwise_options",
+    "init_weights of",
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+)
 
 
 class FinetuneRunner(Runner):
@@ -47,10 +54,6 @@ class FinetuneRunner(Runner):
         if isinstance(visualizer, dict):
             visualizer = {key: value for key, value in visualizer.items() if key != "name"}
         return super().build_visualizer(visualizer)
-
-    def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        """Build the detector, channels last, which convolutions are faster with."""
-        return super().build_model(model).to(memory_format=torch.channels_last)
 
     def load_or_resume(self) -> None:
         """Resume from the work folder's latest checkpoint, once it is known to hold data only.

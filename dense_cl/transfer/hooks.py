@@ -60,7 +60,9 @@ class WriteMetrics(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the result and replace the file."""
-        self.metrics = {key.removeprefix("coco/"): value for key, value in (metrics or {}).items()}
+        # CocoMetric says nothing at all when there is not one detection; that is an AP of 0.
+        found = {key.removeprefix("coco/"): value for key, value in (metrics or {}).items()}
+        self.metrics = found or {f"{kind}_mAP": 0.0 for kind in _kinds(runner)}
         self._write(iter=runner.iter, max_iters=runner.max_iters)
 
     @master_only
@@ -70,3 +72,9 @@ class WriteMetrics(Hook):
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         temporary.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(temporary, self.path)
+
+
+def _kinds(runner: Runner) -> list[str]:
+    """Return what is evaluated: 'bbox', 'segm'."""
+    metric = runner.cfg.val_evaluator.get("metric", "bbox")
+    return [metric] if isinstance(metric, str) else list(metric)

@@ -166,7 +166,7 @@ def _check_masks(labels: Labels) -> None:
     without = sum(not annotation.get("segmentation") for annotation in labels.annotations)
     if without:
         raise DenseCLError(
-            f"{without} of the {len(labels.annotations)} annotations of '{labels.file}' have no mask"
-            " (segmentation), which this config trains on. Boxes suffice for the configs named"
+            f"{without} of the {len(labels.annotations)} annotations of '{labels.file}' have no"
+            " mask (segmentation), which this config trains on. Boxes suffice for the configs named"
             " faster_rcnn_* and retinanet_*."
         )

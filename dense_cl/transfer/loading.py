@@ -14,7 +14,7 @@ from dense_cl.transfer.weights_file import read_weights
 _CLASSIFIERS = ("fc.", "head.", "classifier.", "head_dist.")
 _REGISTERED = re.compile(r"((dense_cl|mmdet|mmcv|mmengine)\.)?[A-Za-z0-9_]+")
 _DOWNLOADS = ("pretrained", "init_cfg", "checkpoint_path")  # the weights come from the file
-_BLOCKS_PER_STAGE = {
+_BLOCKS_PER_STAGE: dict[tuple[tuple[int, ...], bool], int] = {
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
     ((3, 4, 6, 3), True): 50,
@@ -77,7 +77,7 @@ def load_backbone(file: str | Path) -> nn.Module:
             f"'{file}' has no description of its architecture ({weights.layout}). Build the module"
             " yourself and use load_backbone_weights(module, file)."
         )
-    backbone = rebuild(weights.meta["architecture"], file)
+    backbone: Any = rebuild(weights.meta["architecture"], file)
     load_backbone_weights(backbone, file, quiet=True)
     backbone.normalization = dict(weights.meta["normalization"])
     return backbone

@@ -20,15 +20,15 @@ FORMAT = "dense_cl.backbone"
 # The longest prefix that occurs wins over those it begins with; two that are unrelated are refused.
 LAYOUTS = {
     "backbone.": "a checkpoint of dense_cl, MMDetection or MMPretrain",
-    "backbone.model.": "a TimmBackbone in such a checkpoint",
+    "backbone.model.": "a TimmBackbone in a checkpoint of dense_cl or MMDetection",
     "module.": "saved from DistributedDataParallel",
-    "module.backbone.": "the same, from DistributedDataParallel",
+    "module.backbone.": "a checkpoint of MMDetection, saved from DistributedDataParallel",
     "encoder_q.": "MoCo v1/v2, the encoder that is trained",
-    "module.encoder_q.": "the same, from DistributedDataParallel",
+    "module.encoder_q.": "MoCo v1/v2, the encoder that is trained",
     "base_encoder.": "MoCo v3, the encoder that is trained",
-    "module.base_encoder.": "the same, from DistributedDataParallel",
+    "module.base_encoder.": "MoCo v3, the encoder that is trained",
 }
-_PLAIN = "plain keys (torchvision, timm or a dense_cl export)"
+_PLAIN = "plain keys, as torchvision, timm and dense_cl exports have"
 _NESTED = ("state_dict", "model")  # where training scripts keep the weights in a checkpoint
 
 
@@ -133,5 +133,6 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"'{path}' holds no weights: its entries are {', '.join(map(str, list(content)[:8]))}."
         )
     meta = content.get("meta")
-    ours = isinstance(meta, Mapping) and "architecture" in meta and "normalization" in meta
-    return tensors, dict(meta) if ours else {}
+    if isinstance(meta, Mapping) and "architecture" in meta and "normalization" in meta:
+        return tensors, dict(meta)
+    return tensors, {}

@@ -6,9 +6,7 @@ gn = dict(type="GN", num_groups=32, requires_grad=True)
 model = dict(
     backbone=dict(depth=18),
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=128, norm_cfg=gn),
-    rpn_head=dict(
-        in_channels=128, feat_channels=128, anchor_generator=dict(scales=[4])
-    ),
+    rpn_head=dict(in_channels=128, feat_channels=128, anchor_generator=dict(scales=[4])),
     roi_head=dict(
         bbox_roi_extractor=dict(
             out_channels=128, roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2)

@@ -52,8 +52,10 @@ class TimmBackbone(nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        self.model = _create(model_name, pretrained, kwargs)
-        levels = len(self.model.feature_info)
+        # Any: torch's stubs take every attribute of a module for a tensor.
+        model: Any = _create(model_name, pretrained, kwargs)
+        self.model = model
+        levels = len(model.feature_info)
         wanted = range(-min(4, levels), 0) if out_indices is None else out_indices
         if not all(-levels <= index < levels for index in wanted):
             raise DenseCLError(
@@ -62,9 +64,9 @@ class TimmBackbone(nn.Module):
             )
         indices = sorted({index % levels for index in wanted})
         self.out_indices = tuple(
-            self.model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+            model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
         )
-        infos = [self.model.feature_info[index] for index in indices]
+        infos = [model.feature_info[index] for index in indices]
         self.out_channels = tuple(int(info["num_chs"]) for info in infos)
         self.strides = tuple(int(info["reduction"]) for info in infos)
         self.pyramid = pyramid
@@ -77,7 +79,8 @@ class TimmBackbone(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Return the maps (B, C, H, W) of the chosen levels, shallow to deep."""
-        maps = self.model.forward_intermediates(
+        model: Any = self.model
+        maps = model.forward_intermediates(
             image_BCHW,
             indices=list(self.out_indices),
             norm=False,

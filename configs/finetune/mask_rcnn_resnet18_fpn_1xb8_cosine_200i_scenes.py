@@ -1,0 +1,35 @@
+"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 160 pixels, 200 iterations.
+
+Cost: about a minute and a half on two CPU cores.
+Expected: see the page that `dense-cl quickstart` writes.
+
+    dense-cl finetune mask_rcnn_resnet18_fpn_1xb8_cosine_200i_scenes --backbone backbone.pth \
+        --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
+"""
+
+_base_ = "./mask_rcnn_resnet18_fpn_1xb8_cosine_300i_small.py"
+
+channels = 64
+model = dict(
+    neck=dict(out_channels=channels),
+    # Objects are 20 to 100 pixels: the levels from stride 4 to 32 have anchors for them.
+    rpn_head=dict(in_channels=channels, feat_channels=channels),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=channels),
+        bbox_head=dict(in_channels=channels, conv_out_channels=channels, fc_out_channels=256),
+        mask_roi_extractor=dict(out_channels=channels),
+        mask_head=dict(num_convs=1, in_channels=channels, conv_out_channels=channels),
+    ),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=32))),
+)
+_base_.train_pipeline[2].scale = (160, 160)
+_base_.test_pipeline[1].scale = (160, 160)
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
+test_dataloader = val_dataloader
+
+_base_.param_scheduler[0].end = 20
+_base_.param_scheduler[1].update(begin=20, end=200)
+param_scheduler = _base_.param_scheduler
+train_cfg = dict(max_iters=200, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=200))

@@ -1,0 +1,223 @@
+"""Fine-tuning end to end on tiny sets: what is trained, with what, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.transfer import detection_config as detection
+from dense_cl.transfer.export import export_backbone
+from dense_cl.transfer.finetune import finetune
+
+from .coco_set import edit, write_set
+from .files import NORMALIZATION, poisoned, pretrained
+
+SMALL = "{}_resnet18_fpn_1xb8_cosine_300i_small"
+FASTER = SMALL.format("faster_rcnn")
+TINY = {
+    "train_cfg.max_iters": 2,
+    "train_dataloader.batch_size": 2,
+    "train_dataloader.num_workers": 0,
+    "train_dataloader.persistent_workers": False,
+    "train_dataloader.dataset.filter_cfg.min_size": 8,
+    "train_dataloader.dataset.pipeline.2.scale": (64, 64),
+    "val_dataloader.num_workers": 0,
+    "val_dataloader.persistent_workers": False,
+    "val_dataloader.dataset.pipeline.1.scale": (64, 64),
+}
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("backbone")
+    pretrained(dict(type="ResNet", depth=18), folder / "c.pth")
+    return export_backbone(folder / "c.pth", folder / "backbone")[1]
+
+
+def saved(work_dir: Path) -> dict:
+    return torch.load(work_dir / "iter_2.pth", weights_only=False)["state_dict"]
+
+
+@pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn", "retinanet"])
+def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
+    labels, backbone, tmp_path, detector, monkeypatch
+):
+    from dense_cl.transfer.hooks import LoadBackbone
+    from dense_cl.transfer.weights_file import read_weights
+
+    start = {}
+
+    def remember(hook, runner, original=LoadBackbone.before_train):
+        original(hook, runner)
+        model = runner.model
+        start.update({k: v.clone() for k, v in model.backbone.state_dict().items()})
+        start["normalization"] = model.data_preprocessor.mean.flatten().tolist()
+        start["classes"] = runner.train_dataloader.dataset.metainfo["classes"]
+
+    monkeypatch.setattr(LoadBackbone, "before_train", remember)
+    metrics = finetune(
+        SMALL.format(detector), backbone, labels, labels, work_dir=tmp_path, cfg_options=TINY
+    )
+    assert start.pop("normalization") == NORMALIZATION["mean"]
+    assert start.pop("classes") == ("red", "green", "blue")
+    given = read_weights(backbone).state_dict
+    assert start.keys() == given.keys()
+    assert all(torch.equal(start[key], given[key]) for key in given)
+
+    end = saved(tmp_path)
+    still = [key for key in given if torch.equal(end[f"backbone.{key}"], given[key])]
+    assert still == []  # weights, norm layers and their statistics: nothing is frozen
+
+    expected = {"bbox_mAP", "segm_mAP"} if detector == "mask_rcnn" else {"bbox_mAP"}
+    assert expected <= metrics.keys()
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["metrics"] == metrics and written["iter"] == 2
+    assert written["train"]["images"] == 6 and len(written["backbone_sha256"]) == 64
+
+
+def test_held_out_fraction_and_epochs_are_recorded(labels, tmp_path, capsys):
+    options = {k: v for k, v in TINY.items() if k != "train_cfg.max_iters"}
+    finetune(
+        FASTER, "random", labels, fraction=50, seed=4, epochs=1,
+        work_dir=tmp_path, cfg_options=options,
+    )  # fmt: skip
+    assert "20% of the images" in capsys.readouterr().out
+    train, val = (
+        {image["id"] for image in json.loads(path.read_text())["images"]}
+        for path in (tmp_path / "labels" / "train.json", tmp_path / "labels" / "val.json")
+    )
+    assert len(val) == 1 and len(train) == 3 and not train & val
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["max_iters"] == 2  # 3 images in batches of 2
+    assert (written["seed"], written["fraction"], written["backbone_sha256"]) == (4, 50, None)
+
+
+def test_a_timm_backbone_is_fine_tuned_as_it_was_pretrained(labels, tmp_path):
+    pretrained(dict(type="TimmBackbone", model_name="resnet10t"), tmp_path / "c.pth")
+    file, _ = export_backbone(tmp_path / "c.pth", tmp_path / "b")
+    config = "faster_rcnn_from_file_fpn_1xb8_cosine_300i_small"
+    finetune(config, file, labels, labels, work_dir=tmp_path / "w", cfg_options=TINY)
+    given = torch.load(file, weights_only=True)["state_dict"]
+    end = saved(tmp_path / "w")
+    moved = [key for key in given if not torch.equal(end[f"backbone.model.{key}"], given[key])]
+    assert len(moved) == len(given)
+
+
+@pytest.mark.slow
+def test_resume_goes_on(labels, backbone, tmp_path):
+    run = dict(train=labels, val=labels, work_dir=tmp_path)
+    finetune(FASTER, backbone, cfg_options=TINY, **run)
+    longer = {**TINY, "train_cfg.max_iters": 3}
+    finetune(FASTER, backbone, cfg_options=longer, resume=True, **run)
+    assert json.loads((tmp_path / "metrics.json").read_text())["iter"] == 3
+
+
+def refused(capsys, *arguments: object) -> str:
+    assert main(["finetune", *map(str, arguments)]) == 2
+    return capsys.readouterr().err
+
+
+def test_mistakes_on_the_command_line(labels, backbone, tmp_path, capsys):
+    def message(config=FASTER, weights=backbone, *rest):
+        return refused(
+            capsys, config, "--backbone", weights, "--train", labels, "--work-dir", tmp_path, *rest
+        )
+
+    assert "Did you mean 'faster_rcnn_resnet18" in message(SMALL.format("faster_rcn"))
+    assert "'nothing.pth' does not exist" in message(weights="nothing.pth")
+    assert "download.pytorch.org/models/resnet18-" in message(weights="torchvision")
+    assert "Did you mean 'max_iters'" in message(
+        FASTER, backbone, "--cfg-options", "train_cfg.max_iter=3"
+    )
+    assert "has no 'trian_cfg'" in message(
+        FASTER, backbone, "--cfg-options", "trian_cfg.max_iters=3"
+    )
+    assert "The file holds a ResNet-18, the model is a ResNet-50" in message(
+        FASTER, backbone, "--cfg-options", "model.backbone.depth=50"
+    )
+    assert "epochs 0" in message(FASTER, backbone, "--epochs", "0")
+    boxes = edit(labels, "b.json", lambda c: [a.pop("segmentation") for a in c["annotations"]])
+    assert "have no mask" in refused(
+        capsys, SMALL.format("mask_rcnn"), "--backbone", "random", "--train", boxes
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_with_code_is_refused(labels, tmp_path, capsys, zipped):
+    file = poisoned(tmp_path / "bad.pth", tmp_path / "marker", zipped)
+    text = refused(
+        capsys, FASTER, "--backbone", file, "--train", labels,
+        "--work-dir", tmp_path / "w",
+    )  # fmt: skip
+    assert str(file) in text and "refused" in text
+    assert not (tmp_path / "marker").exists() and not (tmp_path / "w").exists()
+
+
+def test_a_poisoned_checkpoint_is_not_resumed(labels, tmp_path, capsys):
+    file = poisoned(tmp_path / "iter_1.pth", tmp_path / "marker", True)
+    (tmp_path / "last_checkpoint").write_text(str(file))
+    text = refused(
+        capsys, FASTER, "--backbone", "random", "--train", labels,
+        "--work-dir", tmp_path, "--resume", "--cfg-options",
+        *(f"{key}={value}" for key, value in TINY.items()),
+    )  # fmt: skip
+    assert str(file) in text and not (tmp_path / "marker").exists()
+
+
+def config(**model) -> Config:
+    base = dict(type="D", backbone=dict(type="ResNet", depth=18), data_preprocessor=dict())
+    return Config(dict(model={**base, **model}))
+
+
+@pytest.mark.parametrize(("order", "flip"), [("RGB", True), ("BGR", False)])
+def test_normalization_and_channel_order(order, flip):
+    cfg = config()
+    detection.set_normalization(cfg, {**NORMALIZATION, "channel_order": order})
+    assert cfg.model.data_preprocessor == dict(
+        mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], bgr_to_rgb=flip, rgb_to_bgr=False
+    )
+    for wrong in ({"mean": []}, {"std": [1, 0, 1]}, {"channel_order": "HSV"}):
+        with pytest.raises(DenseCLError, match="is not usable"):
+            detection.set_normalization(cfg, {**NORMALIZATION, **wrong})
+
+
+def test_rules_for_self_supervised_weights_reach_foreign_configs():
+    frozen = dict(type="ResNet", depth=18, frozen_stages=1, norm_eval=True, init_cfg=dict(a=1))
+    cfg = config(backbone=frozen, neck=dict(norm_cfg=dict(type="SyncBN")))
+    detection.set_backbone(cfg, None)
+    detection.set_norm_layers(cfg, distributed=False)
+    assert cfg.model.backbone == dict(
+        type="ResNet", depth=18, frozen_stages=-1, norm_eval=False, init_cfg=None
+    )
+    assert cfg.model.neck.norm_cfg.type == "BN"
+
+
+def test_pyramid_takes_the_channels_of_any_backbone_and_refuses_other_strides():
+    vit = dict(type="TimmBackbone", model_name="vit_tiny_patch16_224")
+    cfg = config(backbone=vit, neck=dict(type="FPN", in_channels=[1]))
+    with pytest.raises(DenseCLError, match=r"strides \(16, 16, 16, 16\).*pyramid=True"):
+        detection.set_backbone(cfg, None)
+    cfg.model.backbone.pyramid = True
+    detection.set_backbone(cfg, None)
+    assert cfg.model.neck.in_channels == [192] * 4
+
+
+def test_epochs_scale_the_schedule():
+    cfg = Config.fromfile("configs/finetune/faster_rcnn_resnet18_fpn_1xb8_cosine_300i_small.py")
+    detection.set_epochs(cfg, 3, images=1601)
+    assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 603
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.end, cosine.begin, cosine.end) == (60, 60, 603)
+    cfg = Config.fromfile("configs/finetune/mask_rcnn_resnet50_fpn_8xb2_step_12e_coco.py")
+    detection.set_epochs(cfg, 24, images=5)
+    assert cfg.train_cfg.max_epochs == 24 and cfg.param_scheduler[1].milestones == [16, 22]
+    assert cfg.param_scheduler[0].end == 500
