@@ -17,7 +17,7 @@ def find_config(name: str | Path) -> Path:
     """Return the file of a recipe.
 
     Args:
-        name: a path, or the bare name of a recipe leaf (``densecl_resnet18_...``, ``.py`` optional).
+        name: a path, or the bare name of a recipe leaf, with or without ``.py``.
 
     Raises:
         DenseCLError: no such file, and no recipe of that name; names the nearest one.

@@ -15,9 +15,7 @@ model = dict(
             weight=dict(kind="step", before=0.0, after=0.5, at=1000),
             queue_size=65536,
             temperature=0.2,
-            head=dict(
-                type="DenseMLPHead", hidden_channels=2048, out_channels=128, grid_size=None
-            ),
+            head=dict(type="DenseMLPHead", hidden_channels=2048, out_channels=128, grid_size=None),
             correspondence=dict(type="FeatureArgmax"),
         ),
     ],

@@ -9,7 +9,14 @@ train_dataloader = dict(
                 size=(96, 96),
                 crop=dict(type="RandomResizedCrop", scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)),
                 transforms=[
-                    dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
+                    dict(
+                        type="ColorJitter",
+                        brightness=0.4,
+                        contrast=0.4,
+                        saturation=0.4,
+                        hue=0.1,
+                        p=0.8,
+                    ),
                     dict(type="ToGray", p=0.2),
                     dict(type="GaussianBlur", sigma_limit=(0.1, 0.9), blur_limit=0, p=0.5),
                     dict(type="HorizontalFlip", p=0.5),
