@@ -72,7 +72,7 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
     """Apply the rules for self-supervised weights and fit the pyramid to the backbone.
 
     Nothing is frozen, norm layers train, and no weights come from elsewhere. A backbone
-    ``dict(type='FromFile')`` is replaced by ``architecture``.
+    ``dict(type='FromFile')`` is replaced by ``architecture``, with its other options on top.
 
     Args:
         cfg: the config.
@@ -92,7 +92,8 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
                 " Name one: --cfg-options model.backbone.type=dense_cl.TimmBackbone"
                 " model.backbone.model_name=resnet18"
             )
-        cfg.model.backbone = backbone = ConfigDict(architecture)
+        chosen = {key: value for key, value in backbone.items() if key != "type"}
+        cfg.model.backbone = backbone = ConfigDict({**architecture, **chosen})
         if "." not in backbone.type:
             backbone.type = f"dense_cl.{backbone.type}"
     # Types that know these options freeze by default.

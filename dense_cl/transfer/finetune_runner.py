@@ -7,8 +7,10 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.visualization import Visualizer
+from torch import nn
 
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.state import versions
@@ -54,6 +56,15 @@ class FinetuneRunner(Runner):
         if isinstance(visualizer, dict):
             visualizer = {key: value for key, value in visualizer.items() if key != "name"}
         return super().build_visualizer(visualizer)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; MMEngine would put it on a GPU by its rank."""
+        if not self.distributed or model_wrapper_cfg or torch.cuda.is_available():
+            return super().wrap_model(model_wrapper_cfg, model)
+        unused = self.cfg.get("find_unused_parameters", False)
+        return MMDistributedDataParallel(
+            model, broadcast_buffers=False, find_unused_parameters=unused
+        )
 
     def load_or_resume(self) -> None:
         """Resume from the work folder's latest checkpoint, once it is known to hold data only.

@@ -60,9 +60,11 @@ class WriteMetrics(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the result and replace the file."""
-        # CocoMetric says nothing at all when there is not one detection; that is an AP of 0.
         found = {key.removeprefix("coco/"): value for key, value in (metrics or {}).items()}
-        self.metrics = found or {f"{kind}_mAP": 0.0 for kind in _kinds(runner)}
+        # pycocotools' -1 is an area without objects. CocoMetric says nothing at all when there is
+        # not one detection; that is an AP of 0.
+        measured = {key: value for key, value in found.items() if value >= 0}
+        self.metrics = measured or {f"{kind}_mAP": 0.0 for kind in _kinds(runner)}
         self._write(iter=runner.iter, max_iters=runner.max_iters)
 
     @master_only

@@ -211,6 +211,27 @@ def test_pyramid_takes_the_channels_of_any_backbone_and_refuses_other_strides():
     assert cfg.model.neck.in_channels == [192] * 4
 
 
+def test_options_go_on_top_of_the_architecture_of_the_file():
+    cfg = config(backbone=dict(type="FromFile", pyramid=True), neck=dict(type="FPN"))
+    detection.set_backbone(cfg, dict(type="TimmBackbone", model_name="vit_tiny_patch16_224"))
+    assert cfg.model.backbone == dict(
+        type="dense_cl.TimmBackbone", model_name="vit_tiny_patch16_224", pyramid=True
+    )
+    with pytest.raises(DenseCLError, match="takes its architecture from an exported backbone"):
+        detection.set_backbone(config(backbone=dict(type="FromFile")), None)
+
+
+def test_plain_mmdetection_knows_our_types():
+    from dense_cl.transfer.mmdet_setup import import_mmdet
+
+    import_mmdet()
+    from mmdet.registry import HOOKS, MODELS
+
+    assert HOOKS.build(dict(type="dense_cl.LoadBackbone", file="b.pth")).file == "b.pth"
+    for name in ("TimmBackbone", "dense_cl.TimmBackbone"):
+        assert MODELS.build(dict(type=name, model_name="resnet10t")).strides == (4, 8, 16, 32)
+
+
 def test_epochs_scale_the_schedule():
     cfg = Config.fromfile("configs/finetune/faster_rcnn_resnet18_fpn_1xb8_cosine_300i_small.py")
     detection.set_epochs(cfg, 3, images=1601)
