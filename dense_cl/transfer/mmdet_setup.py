@@ -31,7 +31,7 @@ def import_mmdet() -> None:
     from mmdet.registry import MODELS
 
     import dense_cl.transfer.hooks  # noqa: F401  (registers them)
-    from dense_cl.models.backbones.timm import TimmBackbone
+    from dense_cl.models.backbones import TimmBackbone
 
     MODELS.register_module(name="TimmBackbone", module=TimmBackbone, force=True)
 

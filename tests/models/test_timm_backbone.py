@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dense_cl.errors import DenseCLError
-from dense_cl.models.backbones.timm import TimmBackbone
+from dense_cl.models.backbones import TimmBackbone
 
 
 @pytest.mark.parametrize(
