@@ -3,8 +3,8 @@
     python benchmarks/kill_resume.py [--kills 10] [--amp both] [--seed 0]
 
 DenseCL with a ResNet-18 on 24 generated scenes at 48 px, a checkpoint every two iterations.
-Every start draws the number of data workers (0, 1 or 2) and the moment of its death, from the
-first import to the last iteration. Prints JSON; the exit status is 1 if a single bit differs.
+Every start draws the number of data workers (0, 1 or 2) and the moment of its death, be it while
+importing, computing or saving. Prints JSON; the exit status is 1 if a single bit differs.
 """
 
 import argparse
@@ -89,26 +89,36 @@ def trial(folder: Path, recipe: Path, amp: bool, kills: int, rng: random.Random)
     seconds = time.perf_counter() - began
     training = json.loads((whole / "summary.json").read_text())["wall_seconds"]
     startup = seconds - training
+    iterations = progress(whole)
     deaths = []
-    while len(deaths) < kills:
+    for target in sorted(rng.randrange(iterations - 2) for _ in range(kills)):
         workers = rng.randrange(3)
         process = start(recipe, pieces, amp, workers)
-        # Mostly within the iterations; the whole is cut into about as many pieces as kills.
-        time.sleep(startup * rng.uniform(0.6, 1.0) + training * rng.uniform(0.0, 2.0) / kills)
+        resumed_at = progress(pieces)
+        while progress(pieces) < target and process.poll() is None:
+            time.sleep(0.005)
+        # Within the two iterations to the next checkpoint, or if the last life got further than
+        # this target, anywhere between the first import and the first iterations.
+        spread = startup if resumed_at >= target else 2 * training / iterations
+        time.sleep(spread * rng.random())
         if process.poll() is not None:
-            break
+            raise SystemExit(f"over before it was killed, status {process.returncode}")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        torn = len(list(pieces.glob("checkpoints/.*.tmp")))
         deaths.append(
-            {"saved_iteration": progress(pieces), "workers": workers, "while_saving": bool(torn)}
+            {
+                "resumed_at": resumed_at,
+                "saved_iteration": progress(pieces),
+                "workers": workers,
+                "while_saving": any(pieces.glob("checkpoints/.*.tmp")),
+            }
         )
     finish(start(recipe, pieces, amp, rng.randrange(3)), pieces)
     tensors, different = compare(whole, pieces)
     return {
         "precision": name,
         "optim_wrapper": json.loads((whole / "summary.json").read_text())["optim_wrapper"],
-        "iterations": progress(whole),
+        "iterations": iterations,
         "kills": deaths,
         "tensors_compared": tensors,
         "tensors_different": different,
