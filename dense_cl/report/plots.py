@@ -102,7 +102,8 @@ def bars(
         axes.bar_label(drawn, [form.format(value) for value in values], fontsize=7, padding=1)
     axes.set_xticks(np.arange(len(groups)), groups)
     axes.set_ylabel(ylabel, fontsize=8)
-    axes.margins(y=0.22)
+    highest = max(value for values in series.values() for value in values)
+    axes.set_ylim(0, 1.25 * highest or 1)
     _finish(axes, legend=len(series) > 1)
     return _png(figure)
 

@@ -230,7 +230,7 @@ def _latest_scalars(folder: Path) -> list[dict[str, Any]]:
 def _matches(rates: Mapping[str, float], examples: Sequence[Any]) -> str:
     rows = [
         [
-            draw_correspondences(left, right, m.start, m.match, m.truth, m.correct, scale=1)
+            draw_correspondences(left, right, m.start, m.match, m.truth, m.correct)
             for m in (before, after)
         ]
         for left, right, before, after in examples
