@@ -32,4 +32,4 @@ _base_.param_scheduler[0].end = 20
 _base_.param_scheduler[1].update(begin=20, end=200)
 param_scheduler = _base_.param_scheduler
 train_cfg = dict(max_iters=200, val_interval=200)
-default_hooks = dict(checkpoint=dict(interval=200))
+default_hooks = dict(checkpoint=dict(interval=200, save_optimizer=False))

@@ -7,7 +7,12 @@ _base_ = "mmdet::_base_/models/faster-rcnn_r50_fpn.py"
 norm_cfg = dict(type="BN", requires_grad=True)
 model = dict(
     backbone=dict(
-        frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None
+        frozen_stages=-1,
+        norm_cfg=norm_cfg,
+        norm_eval=False,
+        style="pytorch",
+        zero_init_residual=False,  # as pretraining starts, for a fair random baseline
+        init_cfg=None,
     ),
     neck=dict(norm_cfg=norm_cfg),
     roi_head=dict(

@@ -13,6 +13,7 @@ model = dict(
         ),
         bbox_head=dict(
             type="ConvFCBBoxHead",
+            reg_class_agnostic=True,  # few boxes of each class
             num_shared_convs=1,
             num_shared_fcs=1,
             in_channels=128,

@@ -13,6 +13,7 @@ model = dict(
         ),
         mask_head=dict(
             type="FCNMaskHead",
+            class_agnostic=True,
             num_convs=2,
             in_channels=128,
             conv_out_channels=128,

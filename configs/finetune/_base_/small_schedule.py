@@ -17,6 +17,6 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(by_epoch=False, interval=300, max_keep_ckpts=1)
+    logger=dict(interval=10), checkpoint=dict(by_epoch=False, interval=100, max_keep_ckpts=1)
 )
 log_processor = dict(window_size=10, by_epoch=False)
