@@ -1,9 +1,26 @@
 """Registries of dense_cl, children of MMEngine's, so configs name our types and theirs alike."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine import registry as _mmengine
-from mmengine.registry import Registry
 
 _SCOPE = "dense_cl"
+
+
+class Registry(_mmengine.Registry):
+    """Builds in our scope, whatever default scope another library has set in this process.
+
+    MMEngine looks a bare type name up in the default scope first. After MMDetection was used in a
+    notebook that is MMDetection's, in which ``ResNet`` is another class and ours are unknown.
+    """
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """Build ``cfg`` as MMEngine does; a ``_scope_`` of its own wins."""
+        if isinstance(cfg, Mapping):
+            cfg = {"_scope_": _SCOPE, **cfg}
+        return super().build(cfg, *args, **kwargs)
+
 
 MODELS = Registry("model", parent=_mmengine.MODELS, scope=_SCOPE, locations=["dense_cl.models"])
 MODEL_WRAPPERS = Registry(
