@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -68,7 +69,10 @@ def load_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         raise DenseCLError(f"checkpoint '{path}' does not exist.")
     try:
         _check_sums(path)
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            # torch remarks on the pickle protocol of files it then refuses; we say why instead.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # a damaged file surfaces as whatever the parser met first
         asked = _code_in_pickle(path)
         if asked:
