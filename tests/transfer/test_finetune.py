@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
+from dense_cl.paths import configs_dir
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.finetune import finetune
@@ -242,3 +243,26 @@ def test_epochs_scale_the_schedule():
     detection.set_epochs(cfg, 24, images=5)
     assert cfg.train_cfg.max_epochs == 24 and cfg.param_scheduler[1].milestones == [16, 22]
     assert cfg.param_scheduler[0].end == 500
+
+
+RECIPES = sorted((configs_dir() / "finetune").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_say_how_to_run_them_and_freeze_nothing(path):
+    text = path.read_text()
+    assert all(f"{word}:" in text for word in ("Cost", "Expected")) or "from_file" in path.stem
+    assert text.count(path.stem) >= 1  # its own command
+    cfg = Config.fromfile(path)
+    backbone = cfg.model.backbone
+    if backbone.type != "FromFile":
+        assert (backbone.frozen_stages, backbone.norm_eval, backbone.init_cfg) == (-1, False, None)
+        assert backbone.norm_cfg == dict(type="BN", requires_grad=True)
+    assert "norm_cfg" in cfg.model.neck
+    batch = int(path.stem.split("xb")[1].split("_")[0])
+    assert cfg.train_dataloader.batch_size == batch
+    length = cfg.train_cfg.get("max_iters") or cfg.train_cfg.max_epochs
+    assert cfg.param_scheduler[-1].end == length
+    masks = detection.needs_masks(cfg)
+    assert cfg.train_dataloader.dataset.pipeline[1].get("with_mask", False) == masks
+    assert ("segm" in cfg.val_evaluator.metric) == masks
