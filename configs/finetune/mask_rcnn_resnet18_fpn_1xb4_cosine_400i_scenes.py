@@ -8,7 +8,7 @@ Expected: box AP 0.04 from random weights with 150 labelled scenes of 16 classes
         --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
 """
 
-_base_ = "./mask_rcnn_resnet18_fpn_1xb8_cosine_300i_small.py"
+_base_ = "./mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small.py"
 
 channels = 64
 model = dict(
@@ -26,8 +26,7 @@ model = dict(
 )
 _base_.train_pipeline[2].scale = (160, 160)
 _base_.test_pipeline[1].scale = (160, 160)
-# Small batches: from random weights the number of steps counts for more than their size.
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=_base_.train_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
 
@@ -36,5 +35,4 @@ _base_.param_scheduler[0].end = 20
 _base_.param_scheduler[1].update(begin=20, end=400)
 param_scheduler = _base_.param_scheduler
 train_cfg = dict(max_iters=400, val_interval=400)
-auto_scale_lr = dict(base_batch_size=4)
-default_hooks = dict(checkpoint=dict(interval=400, save_optimizer=False))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=400, save_optimizer=False))

@@ -32,9 +32,9 @@ dense-cl pretrain densecl_resnet18_1xb64_cosine_40e_voc_animals \\
     --data photos/ --work-dir work_dirs/mine
 
 # 2. Fine-tune on a few labelled ones (COCO JSON with masks), and the same from random weights
-dense-cl finetune mask_rcnn_resnet18_fpn_1xb8_cosine_300i_small \\
+dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small \\
     --backbone work_dirs/mine/backbone.pth --train labels.json --work-dir work_dirs/mine_pretrained
-dense-cl finetune mask_rcnn_resnet18_fpn_1xb8_cosine_300i_small \\
+dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small \\
     --backbone random --train labels.json --work-dir work_dirs/mine_random
 
 # 3. Compare the two metrics.json

@@ -17,7 +17,7 @@ from dense_cl.transfer.finetune import finetune
 from .coco_set import edit, write_set
 from .files import NORMALIZATION, poisoned, pretrained
 
-SMALL = "{}_resnet18_fpn_1xb8_cosine_300i_small"
+SMALL = "{}_resnet18_fpn_1xb4_cosine_1200i_small"
 FASTER = SMALL.format("faster_rcnn")
 TINY = {
     "train_cfg.max_iters": 2,
@@ -105,7 +105,7 @@ def test_held_out_fraction_and_epochs_are_recorded(labels, tmp_path, capsys):
 def test_a_timm_backbone_is_fine_tuned_as_it_was_pretrained(labels, tmp_path):
     pretrained(dict(type="TimmBackbone", model_name="resnet10t"), tmp_path / "c.pth")
     file, _ = export_backbone(tmp_path / "c.pth", tmp_path / "b")
-    config = "faster_rcnn_from_file_fpn_1xb8_cosine_300i_small"
+    config = "faster_rcnn_from_file_fpn_1xb4_cosine_1200i_small"
     finetune(config, file, labels, labels, work_dir=tmp_path / "w", cfg_options=TINY)
     given = torch.load(file, weights_only=True)["state_dict"]
     end = saved(tmp_path / "w")
@@ -234,11 +234,12 @@ def test_plain_mmdetection_knows_our_types():
 
 
 def test_epochs_scale_the_schedule():
-    cfg = Config.fromfile("configs/finetune/faster_rcnn_resnet18_fpn_1xb8_cosine_300i_small.py")
+    cfg = Config.fromfile("configs/finetune/faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small.py")
     detection.set_epochs(cfg, 3, images=1601)
-    assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 603
+    assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 1203
+    detection.set_epochs(cfg, 6, images=1601)
     warmup, cosine = cfg.param_scheduler
-    assert (warmup.end, cosine.begin, cosine.end) == (60, 60, 603)
+    assert (warmup.end, cosine.begin, cosine.end) == (120, 120, 2406)
     cfg = Config.fromfile("configs/finetune/mask_rcnn_resnet50_fpn_8xb2_step_12e_coco.py")
     detection.set_epochs(cfg, 24, images=5)
     assert cfg.train_cfg.max_epochs == 24 and cfg.param_scheduler[1].milestones == [16, 22]
