@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,9 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return its exit status (2 for a mistake in the input)."""
+    # Idle threads of a parallel loop sleep instead of spinning: the workers that decode images,
+    # and whatever else the machine does, need the cores. It counts before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="dense-cl", description="Dense and scene-level representation learning."
