@@ -1,7 +1,8 @@
 """Mask R-CNN, ResNet-18-FPN, boxes and masks of any COCO-format label file, 256 pixels, 1,200 iterations.
 
 A small recipe of our own, for few images or few labels on a machine without a GPU.
-Cost: about 8 minutes on two CPU cores with bfloat16 (0.7 core-seconds an iteration).
+Cost: 7 to 10 minutes on two CPU cores with bfloat16 (0.7 to 0.95 core-seconds an iteration; more
+labels an image cost more).
 Expected: see docs/results.md for the sets it was run on.
 
     dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small --backbone backbone.pth \
