@@ -25,7 +25,7 @@ class Detection:
     Attributes:
         box: x, y, width, height in pixels, as COCO writes them.
         label: what is written beside the box.
-        colour: index of its colour; one per category.
+        colour: index of its colour.
         mask: (H, W) bool, or None.
     """
 
@@ -35,16 +35,25 @@ class Detection:
     mask: NDArray[np.bool_] | None = None
 
     @classmethod
-    def from_coco(cls, entry: Mapping[str, Any], names: Mapping[int, str]) -> "Detection":
-        """Take an entry of COCO annotations or results; masks are run lengths."""
+    def from_coco(
+        cls, entry: Mapping[str, Any], names: Mapping[int, str], colour: int | None = None
+    ) -> "Detection":
+        """Take an entry of COCO annotations or results; masks are run lengths.
+
+        Args:
+            entry: the annotation or result.
+            names: of the categories, by id; an only category goes without saying.
+            colour: by default one per category.
+        """
         from pycocotools import mask as run_lengths
 
         category = int(entry["category_id"])
-        score = f" {entry['score']:.2f}" if "score" in entry else ""
+        words = [names[category]] if len(names) > 1 else []
+        words += [f"{entry['score']:.2f}"] if "score" in entry else []
         coded = entry.get("segmentation")
         mask = run_lengths.decode(coded).astype(bool) if isinstance(coded, dict) else None
         box = entry.get("bbox") or run_lengths.toBbox(coded).tolist()
-        return cls(box, f"{names[category]}{score}", category, mask)
+        return cls(box, " ".join(words), category if colour is None else colour, mask)
 
 
 def draw_detections(image: Picture, detections: Sequence[Detection], scale: int = 2) -> Picture:
@@ -59,7 +68,8 @@ def draw_detections(image: Picture, detections: Sequence[Detection], scale: int 
     for found in reversed(detections):
         x, y, width, height = (scale * value for value in found.box)
         pen.rectangle((x, y, x + width, y + height), outline=_colour(found), width=2)
-        _label(pen, (x, y), found.label, _colour(found), picture.size)
+        if found.label:
+            _label(pen, (x, y), found.label, _colour(found), picture.size)
     return np.asarray(picture)
 
 

@@ -23,7 +23,7 @@ MEASURES = {
 }
 # Standard deviation of box AP (in points) over seeds at this size, for the sentence on chance.
 SEED_NOISE = 1.0
-MIN_SCORE = 0.3
+MIN_SCORE = 0.5
 IMAGES_SHOWN = 4
 
 YOUR_OWN = """\
@@ -182,7 +182,8 @@ def _drawn(
 ) -> NDArray[np.uint8]:
     own = [entry for entry in entries if entry["image_id"] == image_id]
     best_first = sorted(own, key=lambda entry: entry.get("score", 0.0), reverse=True)
-    return draw_detections(pixels, [Detection.from_coco(entry, names) for entry in best_first])
+    found = [Detection.from_coco(e, names, colour) for colour, e in enumerate(best_first)]
+    return draw_detections(pixels, found)
 
 
 def _curves(results: Mapping[str, Any], work_dir: Path) -> str:
@@ -234,7 +235,7 @@ def _latest_scalars(folder: Path) -> list[dict[str, Any]]:
 def _matches(rates: Mapping[str, float], examples: Sequence[Any]) -> str:
     rows = [
         [
-            draw_correspondences(left, right, m.start, m.match, m.truth, m.correct)
+            draw_correspondences(left, right, m.start, m.match, m.truth, m.correct, scale=1)
             for m in (before, after)
         ]
         for left, right, before, after in examples

@@ -60,7 +60,8 @@ def test_boxes_and_masks_land_on_their_pixels():
         bbox=[10, 20, 20, 10], category_id=1, score=0.87, image_id=3,
         segmentation=run_lengths.encode(np.asfortranarray(mask.astype(np.uint8))),
     )  # fmt: skip
-    found = Detection.from_coco(entry, {1: "star"})
+    assert Detection.from_coco(entry, {1: "star"}).label == "0.87"
+    found = Detection.from_coco(entry, {1: "star", 2: "heart"})
     assert found.label == "star 0.87"
     np.testing.assert_array_equal(found.mask, mask)
     drawn = draw_detections(image, [found], scale=2)
