@@ -214,9 +214,10 @@ def _curves(results: Mapping[str, Any], work_dir: Path) -> str:
         "Curves",
         html.figure(
             curves(panels),
-            "Pretraining. The terms rise while the queues fill with real images and fall after "
-            "that. A feature standard deviation that sinks towards 0, or an effective rank near "
-            "1, would mean collapse.",
+            "Pretraining. The terms rise while the queues fill with real images. If they go on "
+            "rising together with the similarity of positives, other images grow as similar: "
+            "the run is too short to tell them apart. A feature standard deviation that sinks "
+            "towards 0, or an effective rank near 1, would mean collapse.",
             "Four diagrams of pretraining: loss terms, similarity, standard deviation, rank.",
         ),
         html.figure(
