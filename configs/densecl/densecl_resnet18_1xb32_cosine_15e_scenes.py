@@ -1,16 +1,15 @@
-"""DenseCL with exact correspondences, ResNet-18, 96 px, 15 epochs of 1,024 generated scenes.
+"""DenseCL with exact correspondences, ResNet-18, 96 px, 15 epochs of generated scenes.
 
 Paper: Wang et al., arXiv 2011.09157, at a small scale of our own. What `make quickstart` pretrains.
-Cost: 480 iterations of 32 images, about two and a half minutes on two CPU cores with bfloat16.
-Expected: 25 % of places found again in a mirrored view (random weights 16 %, chance 10 %; scenes of
-`dense-cl quickstart`, seed 0); AP on the page it writes.
+Cost: 20 iterations of 32 images an epoch for 640 scenes; two to three minutes on two CPU cores.
+Expected: after 480 iterations on 1,024 scenes, 25 % of places were found again in a mirrored view
+(random weights 16 %, chance 10 %; one seed). AP: see docs/results.md.
 
-Two changes to the paper, both for runs of minutes. Cells are matched by the geometry of the views:
-features that have not learnt anything yet match cells by their position (with the paper's
-FeatureArgmax and temperature 0.2, only 16 % of the places were found after the same training).
-The temperature is 0.1, which weighs the few hard negatives of a short queue more.
+Two changes to the paper, for runs of minutes: cells are matched by the geometry of the views, and
+the temperature is 0.1. With the paper's FeatureArgmax and 0.2 the dense term was solved by position
+(docs/methods.md), and after the same training no more places were found than by random weights.
 
-    dense-cl scenes --out data/scenes --train 1024 --size 160x160
+    dense-cl scenes --out data/scenes --train 640 --val 80 --size 160x160 --labelled 150
     dense-cl pretrain densecl_resnet18_1xb32_cosine_15e_scenes --data data/scenes/train
 """
 
