@@ -3,7 +3,6 @@ default_scope = "dense_cl"
 randomness = dict(seed=0)
 # Mixed precision: None uses it where the hardware has it, True and False force it.
 amp = None
-channels_last = True
 compile = False
 # The learning rate of a recipe belongs to a total batch size; enable=True scales it to yours.
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -90,7 +90,6 @@ _PLAIN = {
     "resume": bool | str,
     "load_from": str | None,
     "amp": bool | None,
-    "channels_last": bool,
     "compile": bool | dict,
     "log_level": str,
     "experiment_name": str,

@@ -121,13 +121,6 @@ class PretrainRunner(Runner):
             visualizer.setdefault("save_dir", self.work_dir)
         return super().build_visualizer(visualizer)
 
-    def build_model(self, model: nn.Module | dict[str, Any]) -> nn.Module:
-        """Build the model, channels last unless the recipe says ``channels_last=False``."""
-        built = super().build_model(model)
-        if self.cfg.get("channels_last", True):
-            built = built.to(memory_format=torch.channels_last)
-        return built
-
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Move the model to its device and, with several processes, wrap it for them."""
         model = model.to(get_device())
