@@ -23,8 +23,8 @@ from dense_cl.evaluation.segmentation import evaluate_segmentation
 
 RECIPES = {
     "random": None,
-    "moco_v2": "moco_v2_resnet18_1xb64_cosine_40e_voc_animals",
-    "densecl": "densecl_resnet18_1xb64_cosine_40e_voc_animals",
+    "moco_v2": "moco_v2_resnet18_1xb32_cosine_40e_voc_animals",
+    "densecl": "densecl_resnet18_1xb32_cosine_40e_voc_animals",
 }
 VOID = 11
 SIZE = (240, 320)

@@ -25,7 +25,7 @@ from dense_cl.sources.synthetic import generate_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = """
-_base_ = "{configs}/densecl/densecl_resnet18_1xb32_cosine_15e_scenes.py"
+_base_ = "{configs}/densecl/densecl_resnet18_1xb16_cosine_8e_scenes.py"
 model = dict(
     objectives=[
         dict(type="InfoNCE", weight=0.5, queue_size=20, temperature=0.2,

@@ -51,12 +51,12 @@ class Settings:
     """
 
     seed: int = 0
-    image_size: int = 160
+    image_size: int = 128
     scenes: int = 640
     labelled: int = 150
     val: int = 80
-    pretrain_config: str = "densecl_resnet18_1xb32_cosine_15e_scenes"
-    finetune_config: str = "mask_rcnn_resnet18_fpn_1xb4_cosine_400i_scenes"
+    pretrain_config: str = "densecl_resnet18_1xb16_cosine_8e_scenes"
+    finetune_config: str = "mask_rcnn_resnet18_fpn_1xb4_cosine_300i_scenes"
     pretrain_options: Mapping[str, Any] = field(default_factory=dict)
     finetune_options: Mapping[str, Any] = field(default_factory=dict)
 

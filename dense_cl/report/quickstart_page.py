@@ -29,7 +29,7 @@ IMAGES_SHOWN = 4
 
 YOUR_OWN = """\
 # 1. Pretrain on a folder of photos (no labels)
-dense-cl pretrain densecl_resnet18_1xb64_cosine_40e_voc_animals \\
+dense-cl pretrain densecl_resnet18_1xb32_cosine_40e_voc_animals \\
     --data photos/ --work-dir work_dirs/mine
 
 # 2. Fine-tune on a few labelled ones (COCO JSON with masks), and the same from random weights
@@ -117,7 +117,7 @@ def _what(settings: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         html.paragraph(
             f"{settings['scenes']} scenes of {size}×{size} pixels with objects of 16 shapes were "
             f"generated (scene seed {results['scene_seed']}). A ResNet-18 was pretrained on them "
-            "with DenseCL, matching cells by the geometry of the views, without labels. Then Mask "
+            "with DenseCL, without labels. Then Mask "
             f"R-CNN was fine-tuned twice on {settings['labelled']} labelled ones among them, with "
             f"the same labels, schedule and seed ({settings['seed']}): once from the pretrained "
             "backbone, once from random weights. All shapes are labelled as one category, since "

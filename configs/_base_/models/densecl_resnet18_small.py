@@ -6,7 +6,7 @@ model = dict(
             type="InfoNCE",
             weight=dict(kind="step", before=1.0, after=0.5, at=100),
             queue_size=1024,
-            temperature=0.2,
+            temperature=0.05,
             head=dict(type="MLPHead", hidden_channels=512, out_channels=128),
         ),
         dict(

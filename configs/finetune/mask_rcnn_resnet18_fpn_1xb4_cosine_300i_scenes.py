@@ -1,10 +1,10 @@
-"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 160 pixels, 400 iterations of 4.
+"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 300 iterations of 4.
 
 Cost: about 70 seconds on two CPU cores with bfloat16 (0.27 core-seconds an iteration).
 Expected: box AP 0.04 from random weights with 150 labelled scenes of 16 classes; see the page that
 `dense-cl quickstart` writes for what pretraining adds.
 
-    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_400i_scenes --backbone backbone.pth \
+    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_300i_scenes --backbone backbone.pth \
         --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
 """
 
@@ -13,7 +13,7 @@ _base_ = "./mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small.py"
 channels = 64
 model = dict(
     neck=dict(out_channels=channels),
-    # Objects are 20 to 100 pixels: the levels from stride 4 to 32 have anchors for them.
+    # Objects are 16 to 80 pixels: the levels from stride 4 to 32 have anchors for them.
     rpn_head=dict(in_channels=channels, feat_channels=channels),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=channels),
@@ -24,15 +24,15 @@ model = dict(
     # Half of the regions are objects: 16 classes are to be learned from little.
     train_cfg=dict(rcnn=dict(sampler=dict(num=32, pos_fraction=0.5))),
 )
-_base_.train_pipeline[2].scale = (160, 160)
-_base_.test_pipeline[1].scale = (160, 160)
+_base_.train_pipeline[2].scale = (128, 128)
+_base_.test_pipeline[1].scale = (128, 128)
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 _base_.param_scheduler[0].end = 20
-_base_.param_scheduler[1].update(begin=20, end=400)
+_base_.param_scheduler[1].update(begin=20, end=300)
 param_scheduler = _base_.param_scheduler
-train_cfg = dict(max_iters=400, val_interval=400)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=400, save_optimizer=False))
+train_cfg = dict(max_iters=300, val_interval=300)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=300, save_optimizer=False))
