@@ -14,10 +14,6 @@ _base_ = [
     "../_base_/schedules/adamw_cosine.py",
     "../_base_/views/moco_v2_96.py",
 ]
-_objectives = _base_.model.objectives
-for _objective in _objectives:
-    _objective.queue_size = 512  # fewer than there are scenes
-model = dict(objectives=_objectives)
 _views = _base_.train_dataloader.dataset.views
 _views[0].size = (80, 80)
 train_dataloader = dict(

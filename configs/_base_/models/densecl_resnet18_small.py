@@ -5,14 +5,14 @@ model = dict(
         dict(
             type="InfoNCE",
             weight=dict(kind="step", before=1.0, after=0.5, at=100),
-            queue_size=1024,
+            queue_size=128,
             temperature=0.05,
             head=dict(type="MLPHead", hidden_channels=512, out_channels=128),
         ),
         dict(
             type="DenseInfoNCE",
             weight=dict(kind="step", before=0.0, after=0.5, at=100),
-            queue_size=1024,
+            queue_size=128,
             temperature=0.2,
             head=dict(type="DenseMLPHead", hidden_channels=512, out_channels=128, grid_size=None),
             correspondence=dict(type="FeatureArgmax"),
