@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dense_cl import pretrain
+from dense_cl.engine.config import load_config
 from dense_cl.engine.signals import TrainingStopped
 from dense_cl.errors import DenseCLError
 from tests.engine.interrupt import SAVE_OFTEN, PowerCut, differences, final_state, with_action
@@ -36,6 +37,25 @@ def test_cut_and_resumed_run_is_bit_identical(
     changes["train_dataloader__num_workers"] = 2 - workers
     pretrain(tiny_config(photos, tmp_path, **changes), resume="auto")
     assert differences(expected, final_state(tmp_path)) == []
+
+
+def test_the_small_recipes_optimiser_and_schedule_resume_exactly(
+    photos: Path, tmp_path: Path
+) -> None:
+    def run(name: str) -> Any:
+        cfg = tiny_config(photos, tmp_path / name, **SAVE_OFTEN)
+        recipe = load_config("moco_v2_resnet18_1xb32_cosine_40e_voc_animals")
+        cfg.optim_wrapper, cfg.param_scheduler = recipe.optim_wrapper, recipe.param_scheduler
+        return cfg
+
+    pretrain(run("whole"))
+    with pytest.raises(PowerCut):
+        pretrain(with_action(run("cut"), 5, "cut"))
+    pretrain(run("cut"), resume="auto")
+    expected = final_state(tmp_path / "whole")
+    assert differences(expected, final_state(tmp_path / "cut")) == []
+    begun = torch.load(tmp_path / "cut/checkpoints/iter_11.pth", weights_only=True)
+    assert begun["optimizer"]["param_groups"][0]["fused"]
 
 
 def test_gradient_accumulation_is_saved_only_at_rest(photos: Path, tmp_path: Path) -> None:
