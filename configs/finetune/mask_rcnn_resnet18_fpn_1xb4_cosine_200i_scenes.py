@@ -1,10 +1,10 @@
-"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 300 iterations of 4.
+"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 200 iterations of 4.
 
-Cost: about 70 seconds on two CPU cores with bfloat16 (0.27 core-seconds an iteration).
+Cost: two minutes on two AVX2 cores in float32, evaluation included.
 Expected: box AP 0.04 from random weights with 150 labelled scenes of 16 classes; see the page that
 `dense-cl quickstart` writes for what pretraining adds.
 
-    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_300i_scenes --backbone backbone.pth \
+    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_200i_scenes --backbone backbone.pth \
         --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
 """
 
@@ -32,7 +32,7 @@ test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 _base_.param_scheduler[0].end = 20
-_base_.param_scheduler[1].update(begin=20, end=300)
+_base_.param_scheduler[1].update(begin=20, end=200)
 param_scheduler = _base_.param_scheduler
-train_cfg = dict(max_iters=300, val_interval=300)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=300, save_optimizer=False))
+train_cfg = dict(max_iters=200, val_interval=200)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200, save_optimizer=False))
