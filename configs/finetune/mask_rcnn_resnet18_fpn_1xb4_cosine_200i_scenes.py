@@ -1,8 +1,7 @@
 """Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 200 iterations of 4.
 
 Cost: two minutes on two AVX2 cores in float32, evaluation included.
-Expected: box AP 0.04 from random weights with 150 labelled scenes of 16 classes; see the page that
-`dense-cl quickstart` writes for what pretraining adds.
+Expected: see docs/results.md for one category, as `dense-cl quickstart` labels them.
 
     dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_200i_scenes --backbone backbone.pth \
         --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
