@@ -27,9 +27,9 @@ from dense_cl.transfer.finetune import finetune
 STARTS = ("pretrained", "random")
 SECONDS = {  # what the stages take on two CPU cores with AVX2, without bfloat16
     "generate scenes": 10,
-    "pretrain without labels": 140,
-    "fine-tune from pretrained weights": 120,
-    "fine-tune from random weights": 120,
+    "pretrain without labels": 130,
+    "fine-tune from pretrained weights": 130,
+    "fine-tune from random weights": 130,
 }
 SCENE_SEED = 0  # the data stay; --seed changes the training
 
@@ -52,11 +52,11 @@ class Settings:
 
     seed: int = 0
     image_size: int = 128
-    scenes: int = 640
+    scenes: int = 512
     labelled: int = 150
     val: int = 80
     pretrain_config: str = "densecl_resnet18_1xb16_cosine_8e_scenes"
-    finetune_config: str = "mask_rcnn_resnet18_fpn_1xb4_cosine_200i_scenes"
+    finetune_config: str = "mask_rcnn_resnet18_fpn_1xb4_cosine_150i_scenes"
     pretrain_options: Mapping[str, Any] = field(default_factory=dict)
     finetune_options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,12 +1,12 @@
 """DenseCL, ResNet-18, 80 px, 8 epochs of generated scenes. What `make quickstart` pretrains.
 
 Paper: Wang et al., arXiv 2011.09157, at a small scale of our own.
-Cost: 40 iterations of 16 images an epoch for 640 scenes; 140 seconds on two AVX2
+Cost: 32 iterations of 16 images an epoch for 512 scenes; about two minutes on two AVX2
 cores in float32.
 Expected: 23 % of places found again in a mirrored view (random weights 16 %, chance 10 %; one seed).
 AP: see docs/results.md.
 
-    dense-cl scenes --out data/scenes --train 640 --val 80 --size 128x128 --labelled 150
+    dense-cl scenes --out data/scenes --train 512 --val 80 --size 128x128 --labelled 150
     dense-cl pretrain densecl_resnet18_1xb16_cosine_8e_scenes --data data/scenes/train
 """
 

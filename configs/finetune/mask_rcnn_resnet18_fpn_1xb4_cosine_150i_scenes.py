@@ -1,9 +1,9 @@
-"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 200 iterations of 4.
+"""Mask R-CNN, ResNet-18-FPN, synthetic scenes of 128 pixels, 150 iterations of 4.
 
 Cost: two minutes on two AVX2 cores in float32, evaluation included.
 Expected: see docs/results.md for one category, as `dense-cl quickstart` labels them.
 
-    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_200i_scenes --backbone backbone.pth \
+    dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_150i_scenes --backbone backbone.pth \
         --train SCENES/annotations/instances_train.json --val SCENES/annotations/instances_val.json
 """
 
@@ -31,7 +31,7 @@ test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 _base_.param_scheduler[0].end = 20
-_base_.param_scheduler[1].update(begin=20, end=200)
+_base_.param_scheduler[1].update(begin=20, end=150)
 param_scheduler = _base_.param_scheduler
-train_cfg = dict(max_iters=200, val_interval=200)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200, save_optimizer=False))
+train_cfg = dict(max_iters=150, val_interval=150)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=150, save_optimizer=False))
