@@ -1,5 +1,5 @@
-# 1,200 iterations of 4 images on one process: minutes on two CPU cores, whatever the size of the
-# data set. Small batches, because so short a run needs steps more than it needs exact gradients;
+# 1,200 iterations of 4 images on one process, whatever the size of the data set: minutes on two CPU
+# cores with bfloat16. Small batches, because so short a run needs steps more than exact gradients;
 # AdamW, because it has no time for SGD's long warm-up either.
 _base_ = "./runtime.py"
 
