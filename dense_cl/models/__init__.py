@@ -2,7 +2,7 @@
 
 from dense_cl.models.backbones import ResNet, build_backbone
 from dense_cl.models.correspondence import FeatureArgmax, GeometricNearest, MutualNearest
-from dense_cl.models.heads import DenseMLPHead, MLPHead
+from dense_cl.models.heads import DenseMLPHead, MLPHead, Predictor
 from dense_cl.models.learner import Learner
 from dense_cl.models.memory_bank import MemoryBank
 from dense_cl.models.preprocessor import ViewPreprocessor
@@ -16,6 +16,7 @@ __all__ = [
     "MLPHead",
     "MemoryBank",
     "MutualNearest",
+    "Predictor",
     "ResNet",
     "TargetNetwork",
     "ViewPreprocessor",

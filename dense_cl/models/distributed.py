@@ -1,8 +1,11 @@
 """Collectives that are the identity in one process and accept uneven batches in several."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def world_size() -> int:
@@ -45,3 +48,36 @@ def concat_all_gather(tensor: Tensor, sizes: list[int] | None = None) -> Tensor:
     gathered = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(gathered, padded)
     return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
+
+
+def gather_with_gradient(tensor: Tensor, sizes: list[int] | None = None) -> Tensor:
+    """Concatenate a tensor of every rank along dimension 0; gradients return to their ranks.
+
+    The gradient of a rank's rows is the sum of what the losses of all ranks ask of them, so with
+    DistributedDataParallel's average a step is that of the mean of the ranks' losses.
+
+    Args:
+        tensor: (N_r, ...) on rank r; N_r may differ between ranks.
+        sizes: N_r of every rank when known (saves an exchange).
+
+    Returns:
+        (sum of N_r, ...), the same on every rank; ``tensor`` itself in one process.
+    """
+    if world_size() == 1:
+        return tensor
+    return _Gather.apply(tensor, sizes or gather_sizes(len(tensor), tensor.device))
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, sizes: list[int]) -> Tensor:
+        start = sum(sizes[: rank()])
+        ctx.rows = slice(start, start + len(tensor))
+        return concat_all_gather(tensor, sizes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        upstream = upstream.contiguous()
+        dist.all_reduce(upstream)
+        return upstream[ctx.rows], None

@@ -6,20 +6,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.norm import norm_layer
 from dense_cl.registry import HEADS
 
 
 def _perceptron(
-    in_channels: int, hidden_channels: int, out_channels: int, num_layers: int
+    in_channels: int,
+    hidden_channels: int,
+    out_channels: int,
+    num_layers: int,
+    norm: str | None = None,
+    norm_last: bool = False,
 ) -> nn.Sequential:
-    """Stack linear layers with ReLU between."""
-    if num_layers < 1:
-        raise DenseCLError(f"num_layers is {num_layers}; a head has at least one layer.")
-    widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+    """Stack linear layers with (normalisation and) ReLU between."""
+    if num_layers < 0:
+        raise DenseCLError(f"num_layers is {num_layers}; a head cannot have fewer than none.")
+    widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels][: num_layers + 1]
     layers: list[nn.Module] = []
-    for width_in, width_out in pairwise(widths):
-        layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+    for number, (width_in, width_out) in enumerate(pairwise(widths), start=1):
+        last = number == num_layers
+        normed = norm is not None and (norm_last or not last)
+        layers.append(nn.Linear(width_in, width_out, bias=not normed))
+        if norm is not None and normed:
+            # The papers that normalise the last layer do it without scale and shift.
+            layers.append(norm_layer(norm, vectors=True)(width_out, affine=not last))
+        if not last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
 
 @HEADS.register_module()
@@ -28,13 +41,16 @@ class MLPHead(nn.Module):
 
     Two layers are the head of MoCo v2 (arXiv 2003.04297) and the global branch of
     WXinlong/DenseCL ``openselfsup/models/necks.py``; ``num_layers=1`` is the linear head of
-    MoCo v1 (``hidden_channels`` is then unused).
+    MoCo v1 (``hidden_channels`` is then unused). The other methods normalise between their layers.
 
     Args:
         in_channels: channels of the feature map.
         hidden_channels: width of the hidden layers.
         out_channels: dimension of the projection.
-        num_layers: number of linear layers.
+        num_layers: number of linear layers; 0 for the pooled features themselves.
+        norm: 'BN', 'SyncBN' or 'GN' after every linear layer (which then has no bias) but the
+            last; None for none.
+        norm_last: normalise after the last layer as well, without scale and shift.
     """
 
     def __init__(
@@ -43,14 +59,48 @@ class MLPHead(nn.Module):
         hidden_channels: int = 2048,
         out_channels: int = 128,
         num_layers: int = 2,
+        norm: str | None = None,
+        norm_last: bool = False,
     ) -> None:
         super().__init__()
-        self.out_channels = out_channels
-        self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers)
+        self.out_channels = out_channels if num_layers else in_channels
+        self.layers = _perceptron(
+            in_channels, hidden_channels, out_channels, num_layers, norm, norm_last
+        )
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Project a feature map, (B, C, H, W), to raw vectors, (B, D)."""
         return self.layers(map_BCHW.mean(dim=(2, 3)))
+
+
+@HEADS.register_module()
+class Predictor(nn.Module):
+    """A perceptron from projections to predictions (BYOL, arXiv 2006.07733, section 3.3).
+
+    Args:
+        in_channels: dimension D of the projections; predictions have the same.
+        hidden_channels: width of the hidden layers.
+        num_layers: number of linear layers; 0 for no predictor.
+        norm: as for ``MLPHead``.
+        norm_last: as for ``MLPHead``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int = 4096,
+        num_layers: int = 2,
+        norm: str | None = "BN",
+        norm_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layers = _perceptron(
+            in_channels, hidden_channels, in_channels, num_layers, norm, norm_last
+        )
+
+    def forward(self, projection_ND: Tensor) -> Tensor:
+        """Map raw vectors, (N, D), to raw vectors, (N, D)."""
+        return self.layers(projection_ND)
 
 
 @HEADS.register_module()
@@ -79,7 +129,7 @@ class DenseMLPHead(nn.Module):
         grid_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.out_channels = out_channels
+        self.out_channels = out_channels if num_layers else in_channels
         self.grid_size = grid_size
         self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers)
 

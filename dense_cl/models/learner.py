@@ -76,7 +76,7 @@ class Learner(BaseModel):
         weight: Schedule = cfg.pop("weight", 1.0)
         check_schedule(weight)
         objective = OBJECTIVES.build(dict(cfg, in_channels=self.backbone.out_channels))
-        name = snake_case(type(objective).__name__)
+        name = objective.name or snake_case(type(objective).__name__)
         if name in self.objectives:
             name = f"{name}_{sum(other.startswith(name) for other in self.objectives) + 1}"
         self.objectives[name] = objective

@@ -13,19 +13,20 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.distributed import world_size
 
 
-def norm_layer(name: str) -> Callable[[int], nn.Module]:
+def norm_layer(name: str, vectors: bool = False) -> Callable[..., nn.Module]:
     """Return a constructor ``channels -> layer``.
 
     Args:
         name: 'BN', 'SyncBN' (torch's own under NCCL, else ``SyncBatchNorm2d``; the state dict is
             the same) or 'GN' (32 groups).
+        vectors: for (B, C) instead of (B, C, H, W); the last two take both anyway.
 
     Raises:
         DenseCLError: any other name.
     """
     on_nccl = world_size() > 1 and dist.get_backend() == "nccl"
-    layers: dict[str, Callable[[int], nn.Module]] = {
-        "BN": nn.BatchNorm2d,
+    layers: dict[str, Callable[..., nn.Module]] = {
+        "BN": nn.BatchNorm1d if vectors else nn.BatchNorm2d,
         "SyncBN": nn.SyncBatchNorm if on_nccl else SyncBatchNorm2d,
         "GN": partial(nn.GroupNorm, 32),
     }
@@ -35,7 +36,7 @@ def norm_layer(name: str) -> Callable[[int], nn.Module]:
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d over the batches of all ranks, on any backend.
+    """BatchNorm2d over the batches of all ranks, on any backend, also of vectors.
 
     torch's ``SyncBatchNorm`` refuses to run on a CPU. This one all-reduces the statistics, and in
     the backward pass their gradients, in float32 at least. Batches may differ in size between
@@ -43,7 +44,9 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Normalise (B, C, H, W) over all ranks' B, H and W."""
+        """Normalise (B, C, H, W) over all ranks' B, H and W, or (B, C) over their B."""
+        if x_BCHW.dim() == 2:
+            return self(x_BCHW[:, :, None, None]).flatten(1)
         if not self.training or world_size() == 1:
             return super().forward(x_BCHW)
         x = x_BCHW.to(torch.promote_types(x_BCHW.dtype, torch.float32))

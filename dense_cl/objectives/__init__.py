@@ -1,7 +1,23 @@
 """Methods as objectives; importing the package registers them."""
 
 from dense_cl.objectives.base import Objective
+from dense_cl.objectives.image.barlow_twins import BarlowTwins
+from dense_cl.objectives.image.byol import BYOL
 from dense_cl.objectives.image.info_nce import InfoNCE
+from dense_cl.objectives.image.moco_v3 import MoCoV3
+from dense_cl.objectives.image.simclr import SimCLR
+from dense_cl.objectives.image.simsiam import SimSiam
+from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
 
-__all__ = ["DenseInfoNCE", "InfoNCE", "Objective"]
+__all__ = [
+    "BYOL",
+    "BarlowTwins",
+    "DenseInfoNCE",
+    "InfoNCE",
+    "MoCoV3",
+    "Objective",
+    "SimCLR",
+    "SimSiam",
+    "VICReg",
+]

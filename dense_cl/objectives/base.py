@@ -13,12 +13,15 @@ class Objective(nn.Module):
     The ``Learner`` multiplies by ``weight`` and calls ``after_step`` once the iteration is done.
 
     Attributes:
+        name: of its terms in the log; by default the class's, ``DenseInfoNCE`` as
+            ``dense_info_nce``.
         online_views: view indices needed from the encoder that receives gradients.
         target_views: view indices needed from the EMA encoder.
         num_stages: how many of the deepest stage maps it reads; others need not travel between
             processes.
     """
 
+    name: str | None = None
     online_views: tuple[int, ...] = (0,)
     target_views: tuple[int, ...] = ()
     num_stages: int = 1

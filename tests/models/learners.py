@@ -41,6 +41,19 @@ def dense_info_nce(provider: str = "FeatureArgmax", **options: Any) -> dict[str,
     return {"type": "DenseInfoNCE", **common, **options}
 
 
+_HEAD = {"type": "MLPHead", "hidden_channels": 16, "out_channels": 8, "norm": "SyncBN"}
+_PREDICTOR = {"hidden_channels": 16, "norm": "SyncBN"}
+# Image-level methods without a queue, with the heads of the papers in small.
+IMAGE_METHODS: dict[str, dict[str, Any]] = {
+    "simclr": {"type": "SimCLR", "head": {**_HEAD, "norm_last": True}},
+    "moco_v3": {"type": "MoCoV3", "head": {**_HEAD, "norm_last": True}, "predictor": _PREDICTOR},
+    "byol": {"type": "BYOL", "head": _HEAD, "predictor": _PREDICTOR},
+    "simsiam": {"type": "SimSiam", "head": {**_HEAD, "norm_last": True}, "predictor": _PREDICTOR},
+    "barlow_twins": {"type": "BarlowTwins", "head": {**_HEAD, "num_layers": 3}},
+    "vicreg": {"type": "VICReg", "head": {**_HEAD, "num_layers": 3}},
+}
+
+
 def build_learner(*objectives: dict[str, Any], norm: str = "BN", **options: Any) -> Learner:
     """A float64 learner with the same weights every time."""
     torch.manual_seed(0)

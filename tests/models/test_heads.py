@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dense_cl.errors import DenseCLError
-from dense_cl.models.heads import DenseMLPHead, MLPHead
+from dense_cl.models.heads import DenseMLPHead, MLPHead, Predictor
 
 
 @pytest.mark.parametrize("case", [1, 2])
@@ -49,6 +49,30 @@ def test_one_layer_is_the_linear_head_of_moco_v1():
     assert len(head.layers) == 1
 
 
-def test_no_layer_is_refused():
-    with pytest.raises(DenseCLError, match="at least one layer"):
-        MLPHead(6, num_layers=0)
+def test_no_layer_is_the_pooled_features():
+    features = torch.randn(2, 6, 4, 5)
+    head = MLPHead(6, num_layers=0)
+    assert head.out_channels == 6
+    torch.testing.assert_close(head(features), features.mean(dim=(2, 3)))
+    dense = DenseMLPHead(6, num_layers=0, grid_size=2)
+    assert dense.out_channels == 6 and dense(features).shape == (2, 6, 2, 2)
+    with pytest.raises(DenseCLError, match="num_layers is -1"):
+        MLPHead(6, num_layers=-1)
+
+
+def test_normalised_head_has_the_layers_of_the_papers():
+    head = MLPHead(6, 8, 4, num_layers=3, norm="BN", norm_last=True)
+    kinds = [type(layer).__name__ for layer in head.layers]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
+    assert all(layer.bias is None for layer in head.layers if isinstance(layer, torch.nn.Linear))
+    assert head.layers[1].affine and not head.layers[7].affine
+    vectors = head(torch.randn(16, 6, 2, 2))
+    torch.testing.assert_close(vectors.mean(dim=0), torch.zeros(4), atol=1e-5, rtol=0)
+    plain_end = Predictor(4, 8, norm="BN").layers
+    assert [type(layer).__name__ for layer in plain_end] == [
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+    ]
+    assert plain_end[3].bias is not None and Predictor(4, num_layers=0)(vectors) is vectors

@@ -6,7 +6,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from learners import build_learner, dense_info_nce, images_of, info_nce, random_data
+from learners import (
+    IMAGE_METHODS,
+    build_learner,
+    dense_info_nce,
+    images_of,
+    info_nce,
+    random_data,
+)
 from mmengine.optim import OptimWrapper
 
 from dense_cl.engine.distributed import DistributedLearner
@@ -14,7 +21,11 @@ from dense_cl.models.batch_shuffle import BatchShuffle
 from dense_cl.models.distributed import concat_all_gather
 from dense_cl.models.learner import Learner
 
-METHODS = {"moco": [info_nce()], "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)]}
+METHODS = {
+    "moco": [info_nce()],
+    "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
+    **{name: [objective] for name, objective in IMAGE_METHODS.items()},
+}
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3
 

@@ -1,0 +1,27 @@
+"""VICReg, ResNet-18, 96 px, 40 epochs of 2,700 photos on two CPU cores.
+
+Paper: Bardes et al., arXiv 2105.04906, at a small scale of our own.
+Cost: 3,360 iterations of 32 images.
+Expected: not measured yet; docs/results.md has what is.
+
+    dense-cl pretrain vicreg_resnet18_1xb32_cosine_40e_voc_animals \
+        --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
+"""
+
+# Of the MoCo v2 recipe all but the model: views, schedule and data are the same.
+_base_ = "../moco_v2/moco_v2_resnet18_1xb32_cosine_40e_voc_animals.py"
+model = dict(
+    target=None,
+    objectives=[
+        dict(
+            type="VICReg",
+            head=dict(
+                type="MLPHead",
+                hidden_channels=1024,
+                out_channels=1024,
+                num_layers=3,
+                norm="BN",
+            ),
+        )
+    ],
+)
