@@ -41,10 +41,12 @@ def vicreg(first_ND: Tensor, second_ND: Tensor, eps: float = 1e-4) -> VICRegTerm
         The terms in float32 at least, not yet weighted.
     """
     dtype = torch.promote_types(first_ND.dtype, torch.float32)
-    views = [first_ND.to(dtype), second_ND.to(dtype)]
-    invariance = F.mse_loss(*views)
-    variances, covariances = zip(*(_spread(view, eps) for view in views), strict=True)
-    return VICRegTerms(invariance, sum(variances) / 2, sum(covariances))
+    first_ND, second_ND = first_ND.to(dtype), second_ND.to(dtype)
+    (variance, covariance), (variance_2, covariance_2) = (
+        _spread(view, eps) for view in (first_ND, second_ND)
+    )
+    invariance = F.mse_loss(first_ND, second_ND)
+    return VICRegTerms(invariance, (variance + variance_2) / 2, covariance + covariance_2)
 
 
 def _spread(features_ND: Tensor, eps: float) -> tuple[Tensor, Tensor]:

@@ -45,5 +45,6 @@ class SimSiam(Objective):
         prediction = [self.predictor(z) for z in projection]
         if self.stop_gradient:
             projection = [z.detach() for z in projection]
-        cosine = sum(negative_cosine(prediction[v], projection[1 - v]) for v in (0, 1)) / 2
+        forth = negative_cosine(prediction[0], projection[1])
+        cosine = (forth + negative_cosine(prediction[1], projection[0])) / 2
         return ObjectiveOutput(cosine, {"positive_similarity": -cosine.detach()})
