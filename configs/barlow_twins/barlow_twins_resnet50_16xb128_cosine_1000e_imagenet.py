@@ -1,8 +1,8 @@
 """Barlow Twins, ResNet-50, 1000 epochs of ImageNet-1k, 2,048 images a step.
 
 Paper: Zbontar et al., Barlow Twins, arXiv 2103.03230.
-Cost: 16 GPUs x 128 images; the paper's 124 hours on 32 V100.
-Expected: 73.2 % linear top-1 (table 1). Not run by us.
+Cost: 16 GPUs x 128 images.
+Expected: 73.2 % linear top-1 (paper). Not run by us.
 
     bash tools/dist_train.sh barlow_twins_resnet50_16xb128_cosine_1000e_imagenet 16 --data IMAGENET/train
 """

@@ -1,8 +1,8 @@
 """BYOL, ResNet-50, 1000 epochs of ImageNet-1k, 4,096 images a step.
 
 Paper: Grill et al., Bootstrap Your Own Latent, arXiv 2006.07733.
-Cost: 16 processes x 256 images; the paper's 8 hours on 512 TPU v3 cores.
-Expected: 74.3 % linear top-1 (table 1). Not run by us.
+Cost: 16 processes x 256 images.
+Expected: 74.3 % linear top-1 (paper). Not run by us.
 
     bash tools/dist_train.sh byol_resnet50_16xb256_cosine_1000e_imagenet 16 --data IMAGENET/train
 """

@@ -1,8 +1,8 @@
 """Faster R-CNN, ResNet-18-FPN, boxes of any COCO-format label file, 256 pixels, 1,200 iterations.
 
 A small recipe of our own, for few images or few labels on a machine without a GPU.
-Cost: about 7 minutes on two CPU cores with bfloat16 (0.7 core-seconds an iteration), half an
-hour in float32 (AVX2: 2.5).
+Cost: about 7 minutes on two CPU cores with bfloat16 (0.7 core-seconds an iteration; 2.5
+in float32 with AVX2).
 Expected: see docs/results.md for the sets it was run on.
 
     dense-cl finetune faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small --backbone backbone.pth \

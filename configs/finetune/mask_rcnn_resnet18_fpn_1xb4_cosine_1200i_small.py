@@ -2,7 +2,7 @@
 
 A small recipe of our own, for few images or few labels on a machine without a GPU.
 Cost: 7 to 10 minutes on two CPU cores with bfloat16 (0.7 to 0.95 core-seconds an iteration; more
-labels an image cost more), half an hour in float32 (AVX2: 2.9).
+labels an image cost more; 2.9 in float32 with AVX2).
 Expected: see docs/results.md for the sets it was run on.
 
     dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small --backbone backbone.pth \

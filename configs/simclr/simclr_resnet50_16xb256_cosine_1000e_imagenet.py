@@ -1,8 +1,8 @@
 """SimCLR, ResNet-50, 1000 epochs of ImageNet-1k, 4,096 images a step.
 
 Paper: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, arXiv 2002.05709.
-Cost: 16 processes x 256 images; the paper's 128 TPU v3 cores.
-Expected: 69.3 % linear top-1 (table 6). Not run by us.
+Cost: 16 processes x 256 images.
+Expected: 69.3 % linear top-1 (paper). Not run by us.
 
     bash tools/dist_train.sh simclr_resnet50_16xb256_cosine_1000e_imagenet 16 --data IMAGENET/train
 """

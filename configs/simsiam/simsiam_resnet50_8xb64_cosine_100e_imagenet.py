@@ -2,7 +2,7 @@
 
 Paper: Chen and He, Exploring Simple Siamese Representation Learning, arXiv 2011.10566.
 Cost: 8 GPUs x 64 images.
-Expected: 68.1 % linear top-1 (table 4). Not run by us.
+Expected: 68.1 % linear top-1 (paper). Not run by us.
 
     bash tools/dist_train.sh simsiam_resnet50_8xb64_cosine_100e_imagenet 8 --data IMAGENET/train
 """
@@ -30,5 +30,5 @@ optim_wrapper = dict(
 )
 train_cfg = dict(max_epochs=100)
 auto_scale_lr = dict(base_batch_size=512)
-# The predictor keeps its learning rate (section 4.2 and the authors' --fix-pred-lr).
+# The predictor keeps its learning rate (the authors' --fix-pred-lr).
 custom_hooks = [dict(type="FixedLRHook", modules=["predictor"])]

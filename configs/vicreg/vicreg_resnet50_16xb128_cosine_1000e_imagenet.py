@@ -2,7 +2,7 @@
 
 Paper: Bardes et al., VICReg, arXiv 2105.04906.
 Cost: 16 GPUs x 128 images.
-Expected: 73.2 % linear top-1 (table 1). Not run by us.
+Expected: 73.2 % linear top-1 (paper). Not run by us.
 
     bash tools/dist_train.sh vicreg_resnet50_16xb128_cosine_1000e_imagenet 16 --data IMAGENET/train
 """

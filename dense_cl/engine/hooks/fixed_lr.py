@@ -14,7 +14,7 @@ from dense_cl.registry import HOOKS
 class FixedLRHook(Hook):
     """Hold the initial learning rate of modules, such as SimSiam's predictor.
 
-    Chen and He, arXiv 2011.10566, section 4.2, table 1 (c); ``--fix-pred-lr`` of
+    Chen and He, arXiv 2011.10566, and ``--fix-pred-lr`` of
     facebookresearch/simsiam ``main_simsiam.py``. The parameters need groups of their own in the
     optimiser, which ``optim_wrapper.paramwise_cfg`` gives them.
 
@@ -24,9 +24,6 @@ class FixedLRHook(Hook):
     Raises:
         DenseCLError: no parameter is under such a module, or one shares a group with others.
     """
-
-    # After the schedule's, which sets all rates at the end of an iteration.
-    priority = "LOW"
 
     def __init__(self, modules: Sequence[str]) -> None:
         self.modules = set(modules)
