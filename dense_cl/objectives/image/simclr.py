@@ -16,14 +16,13 @@ from dense_cl.registry import HEADS, OBJECTIVES
 class SimCLR(Objective):
     """NT-Xent over the two views of all images of all processes.
 
-    Chen et al., arXiv 2002.05709. Negatives of other processes receive their gradient. The
-    authors' code runs both views through the network as one batch, so that they share BatchNorm
-    statistics; here, as in lightly, each view has its own.
+    Chen et al., arXiv 2002.05709. Negatives of other processes receive their gradient. Each view
+    has BatchNorm statistics of its own.
 
     Args:
         in_channels: channels of the backbone's stage maps; the head sees the last.
         head: config of a projection head (HEADS registry).
-        temperature: T > 0; the paper's best for its longer runs is 0.1, its default 0.5.
+        temperature: T > 0.
     """
 
     name = "simclr"
