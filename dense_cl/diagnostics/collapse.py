@@ -35,9 +35,11 @@ def effective_rank(features_ND: Tensor) -> Tensor:
         features_ND: (N, D) features of N images.
 
     Returns:
-        Scalar in [1, min(N, D)] up to the epsilon, without gradient.
+        Scalar in [1, min(N, D)] up to the epsilon, without gradient; NaN if a feature is not finite.
     """
     matrix = features_ND.detach().to(_at_least_float32(features_ND))
+    if not matrix.isfinite().all():  # LAPACK would raise, ahead of the error that says what to do
+        return matrix.new_tensor(math.nan)
     sigma = torch.linalg.svdvals(matrix)
     share = sigma / sigma.sum() + _RANKME_EPSILON
     return torch.exp(-(share * share.log()).sum())

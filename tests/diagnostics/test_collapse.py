@@ -46,6 +46,11 @@ def test_one_image_is_not_nan():
     assert effective_rank(torch.ones(1, 4)).item() == pytest.approx(1, rel=1e-5)
 
 
+def test_rank_of_features_that_are_not_finite_is_nan():
+    """The loss will say what is wrong, with the iteration; LAPACK would raise before that."""
+    assert effective_rank(torch.tensor([[1.0, math.nan], [0.0, 1.0]])).isnan()
+
+
 def test_half_precision_features():
     features = torch.randn(16, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
     torch.testing.assert_close(effective_rank(features), effective_rank(features.float()))

@@ -52,6 +52,12 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {
     "barlow_twins": {"type": "BarlowTwins", "head": {**_HEAD, "num_layers": 3}},
     "vicreg": {"type": "VICReg", "head": {**_HEAD, "num_layers": 3}},
 }
+# Everything that a curve is kept of.
+METHODS: dict[str, list[dict[str, Any]]] = {
+    **{name: [objective] for name, objective in IMAGE_METHODS.items()},
+    "moco_v2": [info_nce()],
+    "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
+}
 
 
 def build_learner(*objectives: dict[str, Any], norm: str = "BN", **options: Any) -> Learner:
