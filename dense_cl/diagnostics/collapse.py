@@ -35,7 +35,8 @@ def effective_rank(features_ND: Tensor) -> Tensor:
         features_ND: (N, D) features of N images.
 
     Returns:
-        Scalar in [1, min(N, D)] up to the epsilon, without gradient; NaN if a feature is not finite.
+        Scalar in [1, min(N, D)] up to the epsilon, without gradient; NaN if any feature is not
+        finite.
     """
     matrix = features_ND.detach().to(_at_least_float32(features_ND))
     if not matrix.isfinite().all():  # LAPACK would raise, ahead of the error that says what to do
