@@ -53,18 +53,17 @@ def our_step(dense: bool, args: argparse.Namespace) -> Step:
             optimizer=torch.optim.SGD(learner.parameters(), lr=0.03, momentum=0.9),
         )
     )
-    data = {"views": [random_view(args) for _ in range(2)]}
+    data = {"views": [random_view(args.batch, args.size) for _ in range(2)]}
     return lambda: learner.train_step(data, wrapper)
 
 
-def random_view(args: argparse.Namespace) -> ViewBatch:
+def random_view(batch: int, size: int) -> ViewBatch:
     """Return a batch of noise as the loader would give it."""
-    batch, size = args.batch, (args.size, args.size)
     return ViewBatch(
-        image=torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8),
+        image=torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8),
         matrix=torch.eye(3, dtype=torch.float64)[:2].expand(batch, 2, 3),
-        source_size=torch.tensor([size]).expand(batch, 2),
-        view_size=size,
+        source_size=torch.tensor([size, size]).expand(batch, 2),
+        view_size=(size, size),
     )
 
 
