@@ -21,7 +21,7 @@ def feature_std(features_ND: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1/sqrt(D)], without gradient.
     """
-    unit = F.normalize(features_ND.detach().to(_at_least_float32(features_ND)), dim=1)
+    unit = F.normalize(features_ND.detach().to(at_least_float32(features_ND)), dim=1)
     return unit.std(dim=0, correction=0).mean()
 
 
@@ -37,9 +37,21 @@ def effective_rank(features_ND: Tensor) -> Tensor:
     Returns:
         Scalar in [1, min(N, D)] up to the epsilon, without gradient.
     """
-    matrix = features_ND.detach().to(_at_least_float32(features_ND))
-    sigma = torch.linalg.svdvals(matrix)
-    share = sigma / sigma.sum() + _RANKME_EPSILON
+    matrix = features_ND.detach().to(at_least_float32(features_ND))
+    return entropy_rank(torch.linalg.svdvals(matrix))
+
+
+def entropy_rank(spectrum_K: Tensor) -> Tensor:
+    """Return the exponential of the entropy of a spectrum's shares, each plus RankMe's 1e-7.
+
+    Args:
+        spectrum_K: (K,) values of 0 or more.
+
+    Returns:
+        Scalar: K for equal values, 1 for a single one that is not 0.
+    """
+    tiny = torch.finfo(spectrum_K.dtype).tiny
+    share = spectrum_K / spectrum_K.sum().clamp(min=tiny) + _RANKME_EPSILON
     return torch.exp(-(share * share.log()).sum())
 
 
@@ -58,5 +70,6 @@ def chance_level(queue_size: int) -> float:
     return math.log(queue_size + 1)
 
 
-def _at_least_float32(tensor: Tensor) -> torch.dtype:
+def at_least_float32(tensor: Tensor) -> torch.dtype:
+    """Return the type to compute statistics of a tensor in."""
     return torch.promote_types(tensor.dtype, torch.float32)
