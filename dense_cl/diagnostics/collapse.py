@@ -56,13 +56,25 @@ def entropy_rank(spectrum_K: Tensor) -> Tensor:
 
 
 def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
-    """Return the ``feature_std`` below which features count as collapsed.
+    """Return the ``feature_std`` below which features count as completely collapsed.
 
     Args:
         channels: D of the features.
         share: of the value of evenly spread directions, 1/sqrt(D).
     """
     return share / math.sqrt(channels)
+
+
+def collapsed_rank(images: int, channels: int, share: float = 0.1) -> float:
+    """Return the ``effective_rank`` below which features count as dimensionally collapsed.
+
+    Args:
+        images: N they were computed from.
+        channels: D of the features.
+        share: of the largest rank there can be, min(N, D). Never below 2 in all: RankMe counts
+            the mean direction, which features of any kind have.
+    """
+    return max(2.0, share * min(images, channels))
 
 
 def chance_level(queue_size: int) -> float:
