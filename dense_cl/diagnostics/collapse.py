@@ -65,16 +65,18 @@ def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
     return share / math.sqrt(channels)
 
 
-def collapsed_rank(images: int, channels: int, share: float = 0.1) -> float:
+def collapsed_rank(images: int, channels: int) -> float:
     """Return the ``effective_rank`` below which features count as dimensionally collapsed.
+
+    Half the logarithm, to base 2, of the largest rank there can be: 2.5 of 32, 4 of 256. Not a
+    share of the largest: early in a healthy run, as long as it takes features to draw together and
+    spread again, the rank of projections goes down to a few, however large the batch.
 
     Args:
         images: N they were computed from.
         channels: D of the features.
-        share: of the largest rank there can be, min(N, D). Never below 2 in all: RankMe counts
-            the mean direction, which features of any kind have.
     """
-    return max(2.0, share * min(images, channels))
+    return math.log2(min(images, channels)) / 2
 
 
 def chance_level(queue_size: int) -> float:

@@ -90,8 +90,9 @@ class HealthHook(Hook):
         self._handles = [learner.register_forward_hook(check)]
         self._projections: dict[str, Tensor] = {}
         for name, objective in learner.named_objectives():
-            if isinstance(getattr(objective, "head", None), nn.Module):
-                self._watch(runner, f"{name}_projection", objective.head)
+            head = getattr(objective, "head", None)
+            if isinstance(head, nn.Module):
+                self._watch(runner, f"{name}_projection", head)
 
     def _watch(self, runner: PretrainRunner, name: str, head: nn.Module) -> None:
         @torch.compiler.disable
