@@ -21,7 +21,7 @@ def feature_std(features_ND: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1/sqrt(D)], without gradient.
     """
-    unit = F.normalize(features_ND.detach().to(_at_least_float32(features_ND)), dim=1)
+    unit = F.normalize(features_ND.detach().to(at_least_float32(features_ND)), dim=1)
     return unit.std(dim=0, correction=0).mean()
 
 
@@ -38,16 +38,28 @@ def effective_rank(features_ND: Tensor) -> Tensor:
         Scalar in [1, min(N, D)] up to the epsilon, without gradient; NaN if any feature is not
         finite.
     """
-    matrix = features_ND.detach().to(_at_least_float32(features_ND))
+    matrix = features_ND.detach().to(at_least_float32(features_ND))
     if not matrix.isfinite().all():  # LAPACK would raise, ahead of the error that says what to do
         return matrix.new_tensor(math.nan)
-    sigma = torch.linalg.svdvals(matrix)
-    share = sigma / sigma.sum() + _RANKME_EPSILON
+    return entropy_rank(torch.linalg.svdvals(matrix))
+
+
+def entropy_rank(spectrum_K: Tensor) -> Tensor:
+    """Return the exponential of the entropy of a spectrum's shares, each plus RankMe's 1e-7.
+
+    Args:
+        spectrum_K: (K,) values of 0 or more.
+
+    Returns:
+        Scalar: K for equal values, 1 for a single one that is not 0.
+    """
+    tiny = torch.finfo(spectrum_K.dtype).tiny
+    share = spectrum_K / spectrum_K.sum().clamp(min=tiny) + _RANKME_EPSILON
     return torch.exp(-(share * share.log()).sum())
 
 
 def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
-    """Return the ``feature_std`` below which features count as collapsed.
+    """Return the ``feature_std`` below which features count as completely collapsed.
 
     Args:
         channels: D of the features.
@@ -56,10 +68,25 @@ def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
     return share / math.sqrt(channels)
 
 
+def collapsed_rank(images: int, channels: int) -> float:
+    """Return the ``effective_rank`` below which features count as dimensionally collapsed.
+
+    Half the logarithm, to base 2, of the largest rank there can be: 2.5 of 32, 4 of 256. Not a
+    share of the largest: early in a healthy run, as long as it takes features to draw together and
+    spread again, the rank of projections goes down to a few, however large the batch.
+
+    Args:
+        images: N they were computed from.
+        channels: D of the features.
+    """
+    return math.log2(min(images, channels)) / 2
+
+
 def chance_level(queue_size: int) -> float:
     """Return ln(K + 1), the InfoNCE loss of features that tell nothing apart."""
     return math.log(queue_size + 1)
 
 
-def _at_least_float32(tensor: Tensor) -> torch.dtype:
+def at_least_float32(tensor: Tensor) -> torch.dtype:
+    """Return the type to compute statistics of a tensor in."""
     return torch.promote_types(tensor.dtype, torch.float32)

@@ -129,15 +129,10 @@ def load_weights(runner: "PretrainRunner", checkpoint: dict[str, Any], name: str
 def describe(runner: "PretrainRunner") -> dict[str, Any]:
     """Return the metadata block: plain types that say what the weights are and how to use them."""
     model = runner.cfg.model
-    preprocessor = model.get("data_preprocessor", {})
     return dict(
         method="+".join(objective["type"] for objective in model["objectives"]),
         architecture=model["backbone"].to_dict(),
-        normalization=dict(
-            mean=list(preprocessor.get("mean", [])),
-            std=list(preprocessor.get("std", [])),
-            channel_order="RGB",
-        ),
+        normalization=normalization(runner.learner.data_preprocessor),
         config=runner.cfg.pretty_text,
         config_hash=hashlib.sha256(json.dumps(_recipe(runner)).encode()).hexdigest()[:16],
         recipe=json.dumps(_recipe(runner)),
@@ -145,6 +140,16 @@ def describe(runner: "PretrainRunner") -> dict[str, Any]:
         versions=versions(),
         seed=runner.seed,
     )
+
+
+def normalization(preprocessor: Any) -> dict[str, Any]:
+    """Return what a ``ViewPreprocessor`` does to RGB images in 0..255, whoever chose the values."""
+    mean, std = (
+        # Without the digits that float32 adds.
+        [round(value, 4) for value in getattr(preprocessor, name).flatten().tolist()]
+        for name in ("mean", "std")
+    )
+    return dict(mean=mean, std=std, channel_order="RGB")
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from dense_cl.models import build_backbone
 from dense_cl.transfer.loading import load_backbone
 
 RANDOM = "random"
+_BATCH = 32  # images that are on the device at once
 _IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
@@ -65,8 +66,21 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
+        return tuple(stage.cpu() for stage in self._maps(images_NHWC))
+
+    @torch.inference_mode()
+    def last(self, images_NHWC: Tensor) -> Tensor:
+        """Return the deepest map (N, C, h, w) of uint8 RGB images, float32 on the device."""
+        return self._maps(images_NHWC)[-1].float()
+
+    def pooled(self, images_NHWC: Tensor) -> Tensor:
+        """Return the global averages (N, C) of the deepest maps, float32 on the CPU."""
+        parts = [self.last(part).mean(dim=(2, 3)).cpu() for part in images_NHWC.split(_BATCH)]
+        return torch.cat(parts)
+
+    def _maps(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         normalised = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
-        return tuple(stage.cpu() for stage in self.module(normalised.permute(0, 3, 1, 2)))
+        return tuple(self.module(normalised.permute(0, 3, 1, 2)))
 
 
 def stage_maps(

@@ -92,6 +92,7 @@ class ViewDataset(Dataset[Sample | Unreadable]):
     ) -> None:
         self.source: ImageSource = _build_source(source, False, "StreamViewDataset")
         self._views = _Views(views, seed)
+        self.groups = self._views.groups
 
     def __len__(self) -> int:
         return len(self.source)
@@ -127,6 +128,7 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
     ) -> None:
         self.source: StreamingSource = _build_source(source, True, "ViewDataset")
         self._views = _Views(views, seed)
+        self.groups = self._views.groups
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 

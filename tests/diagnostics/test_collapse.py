@@ -8,6 +8,7 @@ import torch
 from dense_cl.diagnostics.collapse import (
     chance_level,
     collapsed_feature_std,
+    collapsed_rank,
     effective_rank,
     feature_std,
 )
@@ -58,3 +59,12 @@ def test_half_precision_features():
 
 def test_chance_level():
     assert chance_level(1) == pytest.approx(math.log(2))
+
+
+def test_collapsed_rank_follows_the_batch_and_the_width():
+    assert collapsed_rank(256, 2048) == collapsed_rank(2048, 256) == 4
+    assert collapsed_rank(32, 512) == 2.5
+
+
+def test_features_that_are_all_zero_have_a_rank():
+    assert effective_rank(torch.zeros(6, 4)).item() == pytest.approx(1, rel=1e-4)

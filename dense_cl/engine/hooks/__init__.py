@@ -1,5 +1,6 @@
 """Hooks of a pretraining run; importing the package registers them."""
 
+from dense_cl.engine.hooks.diagnostics import DiagnosticsHook
 from dense_cl.engine.hooks.fixed_lr import FixedLRHook
 from dense_cl.engine.hooks.health import HealthHook
 from dense_cl.engine.hooks.progress import ProgressHook
@@ -8,6 +9,7 @@ from dense_cl.engine.hooks.save_state import SaveStateHook
 from dense_cl.engine.hooks.summary import SummaryHook
 
 __all__ = [
+    "DiagnosticsHook",
     "FixedLRHook",
     "HealthHook",
     "ProgressHook",

@@ -1,5 +1,6 @@
 """Stop a run that went wrong, and say so when it looks as if it will."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,13 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from dense_cl.diagnostics.collapse import chance_level, collapsed_feature_std
+from dense_cl.diagnostics.collapse import (
+    chance_level,
+    collapsed_feature_std,
+    collapsed_rank,
+    effective_rank,
+    feature_std,
+)
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.errors import DenseCLError
 from dense_cl.models.memory_bank import MemoryBank
@@ -15,71 +22,133 @@ from dense_cl.registry import HOOKS
 
 # "At chance" means within this of ln(K + 1); healthy runs are well below once they have begun.
 _CHANCE_MARGIN = 0.02
-# Features of one direction only; healthy ones have tens.
-_COLLAPSED_RANK = 2.0
+# Leaving chance takes a contrast with a queue longer than collapse takes to show.
+_CHANCE_FACTOR = 10
 # Reading a value waits for the GPU.
 _EVERY = 10
+
+_COMPLETE = (
+    "all images get the same {what} (complete collapse). Usual causes: no predictor, a missing "
+    "stop-gradient, a target network without a slow ema_decay, or a learning rate that is too high."
+)
+_DIMENSIONAL = (
+    "the {what} vary in hardly any direction (dimensional collapse). Usual mends: normalisation in "
+    "the head (norm='BN'), a lower learning rate or weight decay, weaker augmentations."
+)
 
 
 @HOOKS.register_module()
 class HealthHook(Hook):
     """Refuse NaN and Inf before they reach the optimiser; warn of the known ways to fail.
 
+    Backbone features and, where an objective has a ``head`` that gives one vector an image, its
+    projections are watched: with a head between, features can look healthy long after all
+    projections have become equal. Their spread is logged as ``<objective>_projection_std`` and
+    ``<objective>_projection_rank``.
+
+    An alarm is a warning in the log, and an entry of ``alarms`` in ``summary.json``. By default it
+    comes within the first epoch of 70 iterations or more that its symptom lasts through; for a
+    loss at chance, ten times grace and patience must pass.
+
     Args:
-        grace: iterations at the start without alarms; features need time to leave chance.
-        patience: iterations in a row that a symptom must last, and between two reminders.
+        grace: iterations at the start without alarms; features often draw together at first. By
+            default half an epoch, between 50 and 500.
+        patience: iterations in a row that a symptom must last. By default a quarter of an epoch,
+            between 20 and 200. An alarm is repeated after an epoch, or after ``patience``
+            iterations if those are more.
     """
 
     priority = "HIGH"
 
-    def __init__(self, grace: int = 500, patience: int = 200) -> None:
+    def __init__(self, grace: int | None = None, patience: int | None = None) -> None:
         self.grace, self.patience = grace, patience
         self._since: dict[str, int] = {}
+        self._told: dict[str, int] = {}
 
     def before_train(self, runner: PretrainRunner) -> None:
-        """Watch the losses, and compare the queues with the data set."""
+        """Watch the losses and the heads, and compare the queues with the data set."""
         learner = runner.learner
+        epoch = len(runner.train_dataloader)
+        self._grace = min(max(epoch // 2, 50), 500) if self.grace is None else self.grace
+        self._patience = min(max(epoch // 4, 20), 200) if self.patience is None else self.patience
+        self._repeat = max(epoch, self._patience)
         self._banks = {
             name: len(module.keys)
             for name, module in learner.named_modules()
             if isinstance(module, MemoryBank)
         }
-        self._collapsed_std = collapsed_feature_std(learner.backbone.out_channels[-1])
         for message in queue_warnings(self._banks, image_count(runner)):
             runner.logger.warning(message)
+        self._alarms: list[dict[str, Any]] = []
+        runner.message_hub.update_info("alarms", self._alarms)
 
         @torch.compiler.disable
         def check(module: nn.Module, inputs: Any, outputs: Any) -> None:
             if isinstance(outputs, Mapping):
                 require_finite(outputs, runner)
 
-        self._handle = learner.register_forward_hook(check)
+        self._handles = [learner.register_forward_hook(check)]
+        self._projections: dict[str, Tensor] = {}
+        for name, objective in learner.named_objectives():
+            head = getattr(objective, "head", None)
+            if isinstance(head, nn.Module):
+                self._watch(runner, f"{name}_projection", head)
+
+    def _watch(self, runner: PretrainRunner, name: str, head: nn.Module) -> None:
+        @torch.compiler.disable
+        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+            due = module.training and runner.iter % _EVERY == 0
+            if due and isinstance(output, Tensor) and output.dim() == 2:
+                self._projections[name] = output.detach()
+
+        self._handles.append(head.register_forward_hook(keep))
 
     def after_train(self, runner: PretrainRunner) -> None:
         """Leave the model as it was."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def after_train_iter(
         self,
         runner: PretrainRunner,
         batch_idx: int,
-        data_batch: Any = None,
+        data_batch: Mapping[str, Any] | None = None,
         outputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Warn of symptoms that last."""
-        if runner.iter % _EVERY or runner.iter < self.grace or not outputs:
+        """Log the spread of the projections, and warn of symptoms that last."""
+        if runner.iter % _EVERY or not outputs or data_batch is None:
             return
-        found = symptoms(
-            {name: float(value.detach()) for name, value in outputs.items()},
-            self._banks,
-            self._collapsed_std,
-        )
-        iteration: int = runner.iter
-        self._since = {name: self._since.get(name, iteration) for name in found}
+        terms = {name: float(value.detach()) for name, value in outputs.items()}
+        channels = {"feature": runner.learner.backbone.out_channels[-1]}
+        for name, projection_ND in self._projections.items():
+            channels[name] = projection_ND.shape[1]
+            spread = {
+                f"{name}_std": float(feature_std(projection_ND)),
+                f"{name}_rank": float(effective_rank(projection_ND)),
+            }
+            for key, value in spread.items():
+                runner.message_hub.update_scalar(f"train/{key}", value)
+            terms |= spread
+        self._projections.clear()
+        if "effective_rank" in terms:
+            terms["feature_rank"] = terms["effective_rank"]
+        found = symptoms(terms, self._banks, channels, len(data_batch["index"]))
+        self._report(runner, found)
+
+    def _report(self, runner: PretrainRunner, found: Mapping[str, str | None]) -> None:
+        now: int = runner.iter
         for name, message in found.items():
-            if runner.iter - self._since[name] >= self.patience:
-                self._since[name] = runner.iter
-                runner.logger.warning(f"alarm at iteration {runner.iter + 1}: {message}")
+            if message is None:
+                self._since.pop(name, None)
+                continue
+            since = self._since.setdefault(name, now)
+            factor = 1 if name.endswith(("_std", "_rank")) else _CHANCE_FACTOR
+            lasting = now - since >= factor * self._patience and now >= factor * self._grace
+            if lasting and now - self._told.get(name, -math.inf) >= self._repeat:
+                self._told[name] = now
+                runner.logger.warning(f"alarm at iteration {now + 1}: {message}")
+                self._alarms.append(dict(iteration=now + 1, symptom=name, message=message))
+                runner.message_hub.update_info("alarms", self._alarms)
 
 
 def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
@@ -102,34 +171,46 @@ def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
 
 
 def symptoms(
-    terms: Mapping[str, float], banks: Mapping[str, int], collapsed_std: float
-) -> dict[str, str]:
-    """Return what looks wrong in the terms of one iteration, by name.
+    terms: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
+) -> dict[str, str | None]:
+    """Return what was looked at in the terms of one iteration: a message, or None if all is well.
 
     Args:
-        terms: what the ``Learner`` returned.
+        terms: what the ``Learner`` returned, and ``<space>_std`` and ``<space>_rank`` of
+            every space.
         banks: queue size by module name (``objectives.<objective>.bank``).
-        collapsed_std: ``feature_std`` below which features count as collapsed.
+        channels: dimension by space, ``feature`` (the backbone's) or ``<objective>_projection``.
+        images: of the batch that the ranks were computed from.
     """
-    found = {}
+    found: dict[str, str | None] = {}
     for bank, size in banks.items():
         name = next((name for name in bank.split(".") if name in terms), None)
-        chance = chance_level(size)
-        if name is not None and abs(terms[name] - chance) < _CHANCE_MARGIN:
-            found[name] = (
-                f"{name} sits at ln(K+1) = {chance:.3f}: the features tell nothing apart. Check "
-                "the learning rate (too high or 0), the temperature and the augmentations."
+        if name is not None:
+            chance = chance_level(size)
+            found[name] = None
+            if abs(terms[name] - chance) < _CHANCE_MARGIN:
+                found[name] = (
+                    f"{name} sits at ln(K+1) = {chance:.3f}: the features tell nothing apart. "
+                    "Check the learning rate (too high or 0), the temperature and the "
+                    "augmentations."
+                )
+    for space, width in channels.items():
+        what = f"{space.replace('_', ' ')}s"
+        std, rank = terms.get(f"{space}_std"), terms.get(f"{space}_rank")
+        low_std, low_rank = collapsed_feature_std(width), collapsed_rank(images, width)
+        if std is not None:
+            found[f"{space}_std"] = (
+                f"{space}_std is {std:.2e}, below {low_std:.2e}: {_COMPLETE.format(what=what)}"
+                if std < low_std
+                else None
             )
-    if terms.get("feature_std", 1.0) < collapsed_std:
-        found["feature_std"] = (
-            f"feature_std is {terms['feature_std']:.2e}, below {collapsed_std:.2e}: the features "
-            "of all images point one way (collapse). Lower the learning rate or raise ema_decay."
-        )
-    if terms.get("effective_rank", _COLLAPSED_RANK) < _COLLAPSED_RANK:
-        found["effective_rank"] = (
-            f"effective_rank is {terms['effective_rank']:.2f}: the features of a batch span hardly "
-            "more than one direction (collapse)."
-        )
+        if rank is not None:
+            found[f"{space}_rank"] = (
+                f"the effective rank of the {what} of {images} images is {rank:.1f}, below "
+                f"{low_rank:.1f}: {_DIMENSIONAL.format(what=what)}"
+                if rank < low_rank
+                else None
+            )
     return found
 
 

@@ -18,8 +18,8 @@ from dense_cl.registry import HOOKS
 class SummaryHook(Hook):
     """Write ``<work_dir>/summary.json`` at the end.
 
-    Wall time and images/s are those of the last process to work on the run; everything else
-    is about the whole run.
+    Wall time, images/s and alarms are those of the last process to work on the run; everything
+    else is about the whole run.
 
     Args:
         window: iterations over which the final losses are averaged.
@@ -47,6 +47,7 @@ class SummaryHook(Hook):
             epochs=runner.epoch,
             resumed_at=self._first,
             skipped_iterations=runner.train_loop.skipped,
+            alarms=runner.message_hub.get_info("alarms", []),
             quarantined=runner.quarantine.count if runner.quarantine else 0,
             wall_seconds=round(seconds, 3),
             images_per_second=round(done * batch_size(runner) / seconds, 2),

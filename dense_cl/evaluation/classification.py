@@ -1,0 +1,124 @@
+"""Classification of whole images from frozen, pooled features: nearest neighbours and linear."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.knn import K, TEMPERATURE, knn_accuracy
+from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
+from dense_cl.evaluation.linear_probe import Fit, fit_linear_probe
+
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+BATCH = 64
+
+
+def evaluate_classification(
+    backbone: str | Path | torch.nn.Module,
+    train: LabelledImages,
+    test: LabelledImages,
+    val: LabelledImages | None = None,
+    size: int = 224,
+    l2: Sequence[float] = PENALTIES,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Score the globally averaged last stage of a frozen backbone.
+
+    Two classifiers learn from ``train``: the weighted vote of the nearest neighbours (fixed
+    settings, ``dense_cl.evaluation.knn``) and multinomial logistic regression on standardised
+    features, solved to convergence (``dense_cl.evaluation.linear_probe`` on 1x1 maps).
+
+    Args:
+        backbone: exported file, ``random``, ``random:ARCH``, or a module.
+        train: labelled images to learn from.
+        test: labelled images to score.
+        val: to choose among several penalties; needed for more than one.
+        size: side of the central squares that are looked at, in pixels.
+        l2: penalties of the linear classifier to choose from.
+        seed: of a random backbone.
+        progress: called with a line of text at each step.
+
+    Returns:
+        Plain values ready for JSON; accuracies in [0, 1].
+
+    Raises:
+        DenseCLError: wrong input; says what and how to mend it.
+    """
+    if len(l2) > 1 and val is None:
+        raise DenseCLError(
+            f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
+            "to choose with. Give --val, or a single --l2."
+        )
+    unknown = sorted(set(test.names) - set(train.names))
+    if unknown:
+        raise DenseCLError(
+            f"{len(unknown)} classes of the test images have no training image, for example "
+            f"'{unknown[0]}': the two sets do not belong together, or use other names."
+        )
+    module = isinstance(backbone, torch.nn.Module)
+    frozen = (
+        FrozenBackbone.wrap(backbone)
+        if isinstance(backbone, torch.nn.Module)
+        else FrozenBackbone.load(backbone, seed)
+    )
+    sets = {"training": train, "test": test} | ({"validation": val} if val else {})
+    features = {}
+    for what, images in sets.items():
+        progress(f"features of {len(images)} {what} images")
+        features[what] = pooled_features(frozen, images, size)
+    numbers = dict(zip(sets, class_numbers(*(s.names for s in sets.values())), strict=True))
+    num_classes = int(numbers["training"].max()) + 1
+
+    fits: dict[float, Fit] = {}
+    val_scores: dict[float, float] = {}
+    for strength in l2:
+        fits[strength] = fit(features["training"], numbers["training"], num_classes, strength)
+        line = f"l2 {strength:g}: loss {fits[strength].loss:.4f}"
+        if val is not None and len(l2) > 1:
+            val_scores[strength] = linear_accuracy(
+                fits[strength], features["validation"], numbers["validation"]
+            )
+            line += f", validation accuracy {100 * val_scores[strength]:.1f}"
+        progress(line)
+    chosen = max(val_scores, key=val_scores.__getitem__) if val_scores else l2[0]
+    return {
+        "backbone": type(backbone).__name__ if module else str(backbone),
+        "seed": seed,
+        "knn": knn_accuracy(
+            features["training"], numbers["training"], features["test"], numbers["test"]
+        ),
+        "linear": linear_accuracy(fits[chosen], features["test"], numbers["test"]),
+        "val": {f"{strength:g}": value for strength, value in val_scores.items()},
+        "fit": {"l2": chosen, "converged": fits[chosen].converged, "loss": fits[chosen].loss},
+        "settings": {
+            "size": size,
+            "classes": num_classes,
+            "images": {what: len(images) for what, images in sets.items()},
+            "k": K,
+            "temperature": TEMPERATURE,
+        },
+    }
+
+
+def pooled_features(backbone: FrozenBackbone, images: LabelledImages, size: int) -> Tensor:
+    """Return the (N, D) globally averaged last stage of all images, in ordinary tensors."""
+    squares = images.images(size)
+    parts = [backbone.last(part).mean(dim=(2, 3)).cpu() for part in squares.split(BATCH)]
+    return torch.cat(parts).clone()  # outside of inference mode
+
+
+def fit(features_ND: Tensor, labels_N: Tensor, num_classes: int, l2: float) -> Fit:
+    """Fit multinomial logistic regression: the segmentation probe on maps of one cell."""
+    maps, cells = features_ND[:, :, None, None], list(labels_N.reshape(-1, 1, 1))
+    return fit_linear_probe([maps], cells, num_classes, l2, grid=(1, 1))
+
+
+def linear_accuracy(fitted: Fit, features_ND: Tensor, labels_N: Tensor) -> float:
+    """Return the share of images whose class has the highest logit."""
+    logits_NK = fitted.probe.logits([features_ND[:, :, None, None]], (1, 1))[:, :, 0, 0]
+    return (logits_NK.argmax(dim=1) == labels_N).double().mean().item()

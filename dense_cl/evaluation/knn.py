@@ -1,0 +1,85 @@
+"""Weighted k-nearest-neighbour classification of frozen features."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+
+K, TEMPERATURE = 20, 0.07
+_CHUNK = 1024  # queries whose similarities to the whole memory are in memory at once
+
+
+@torch.no_grad()
+def knn_votes(
+    memory_ND: Tensor,
+    labels_N: Tensor,
+    queries_MD: Tensor,
+    num_classes: int,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+    leave_one_out: bool = False,
+) -> Tensor:
+    r"""Return the votes of the k nearest neighbours for every class.
+
+    A neighbour at similarity s votes for its class with weight :math:`e^{s / T}`, as in
+    facebookresearch/dino ``eval_knn.py``. Similarity is the dot product of the features as they
+    are: normalise them before, as DINO does. The votes of a query are scaled to sum to 1, which
+    changes no winner and cannot overflow.
+
+    Args:
+        memory_ND: (N, D) labelled features.
+        labels_N: (N,) int64 classes, 0 .. ``num_classes`` - 1.
+        queries_MD: (M, D) features to classify.
+        num_classes: number of classes.
+        k: neighbours that vote; all of them if there are fewer.
+        temperature: T > 0.
+        leave_one_out: the queries are the memory, and none votes for itself.
+
+    Returns:
+        (M, num_classes) votes, rows sum to 1.
+    """
+    neighbours = min(k, len(memory_ND) - leave_one_out)
+    votes = queries_MD.new_zeros(len(queries_MD), num_classes)
+    for start in range(0, len(queries_MD), _CHUNK):
+        similarity = queries_MD[start : start + _CHUNK] @ memory_ND.T
+        if leave_one_out:
+            rows = torch.arange(len(similarity), device=similarity.device)
+            similarity[rows, rows + start] = -torch.inf
+        nearest = similarity.topk(neighbours, dim=1)
+        weights = (nearest.values / temperature).softmax(dim=1)
+        votes[start : start + _CHUNK].scatter_add_(1, labels_N[nearest.indices], weights)
+    return votes
+
+
+def knn_accuracy(
+    memory_ND: Tensor,
+    labels_N: Tensor,
+    queries_MD: Tensor | None = None,
+    query_labels_M: Tensor | None = None,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+) -> float:
+    """Return the share of queries whose class gets the most votes, on L2-normalised features.
+
+    Args:
+        memory_ND: (N, D) labelled features.
+        labels_N: (N,) int64 classes, 0 or more.
+        queries_MD: (M, D) features of other images. None: each image of the memory is classified by
+            all the others.
+        query_labels_M: (M,) their classes.
+        k: neighbours that vote.
+        temperature: of the votes, > 0.
+
+    Raises:
+        DenseCLError: fewer than two labelled images.
+    """
+    if len(memory_ND) < 2:
+        raise DenseCLError(f"kNN needs at least two labelled images, not {len(memory_ND)}.")
+    alone = queries_MD is None or query_labels_M is None
+    queries, truth = (memory_ND, labels_N) if alone else (queries_MD, query_labels_M)
+    assert queries is not None and truth is not None
+    memory, queries = F.normalize(memory_ND, dim=1), F.normalize(queries, dim=1)
+    classes = int(max(labels_N.max(), truth.max())) + 1
+    votes = knn_votes(memory, labels_N, queries, classes, k, temperature, leave_one_out=alone)
+    return (votes.argmax(dim=1) == truth).double().mean().item()

@@ -1,0 +1,133 @@
+"""Images with one class each: folders by class, or lines of 'path, label' in a text file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.sources.files import FileSource
+from dense_cl.sources.folder import FolderSource
+from dense_cl.views.crops import crop_and_resize
+
+# Side of the central square that is looked at, as a part of the shorter side of the image: the
+# 224 of 256 pixels of the usual evaluation.
+_CENTRE = 224 / 256
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """N images and the name of the class of each.
+
+    Attributes:
+        source: the images.
+        names: class names, as they are written in the folder or file.
+    """
+
+    source: FileSource
+    names: tuple[str, ...]
+
+    @classmethod
+    def find(cls, path: str | Path, column: int = 1) -> "LabelledImages":
+        """Read a folder with a subfolder for each class, or a text file of images and labels.
+
+        A line of the file is a path and one or more labels, with commas (``a b.jpg, cat, animal``)
+        or else spaces or tabs between; relative paths start from the file's folder. Blank lines
+        and lines that begin with ``#`` are skipped.
+
+        Args:
+            path: folder or text file.
+            column: which label of a line counts, 1 for the first after the path.
+
+        Raises:
+            DenseCLError: nothing there, a line without such a label, or an image beside the class
+                folders.
+        """
+        place = Path(path).expanduser()
+        if place.is_dir():
+            return cls._from_folder(place)
+        if not place.is_file():
+            raise DenseCLError(
+                f"labelled images '{path}' do not exist. Give a folder with a subfolder for each "
+                "class, or a text file with lines of 'path, label'."
+            )
+        return cls._from_lines(place, column)
+
+    @classmethod
+    def _from_folder(cls, folder: Path) -> "LabelledImages":
+        source = FolderSource(folder)
+        parts = [Path(source.name(i)).relative_to(folder).parts for i in range(len(source))]
+        loose = [name for name, *rest in parts if not rest]
+        if loose:
+            raise DenseCLError(
+                f"'{folder / loose[0]}' lies beside the class folders, so its class is not known. "
+                "Labelled images lie in a subfolder for each class; a text file with lines of "
+                "'path, label' does as well."
+            )
+        return cls(source, tuple(first for first, *_ in parts))
+
+    @classmethod
+    def _from_lines(cls, file: Path, column: int) -> "LabelledImages":
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (UnicodeDecodeError, OSError) as error:
+            raise DenseCLError(
+                f"'{file}' cannot be read as text ({error}). Labels are a UTF-8 text file with "
+                "lines of 'path, label', or a folder with a subfolder for each class."
+            ) from None
+        paths, names = [], []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            words = [word.strip() for word in (line.split(",") if "," in line else line.split())]
+            if not 1 <= column < len(words) or not words[column]:
+                raise DenseCLError(
+                    f"line {number} of '{file}' has no label number {column}: '{line.strip()}'. "
+                    "Write 'path, label' on each line."
+                )
+            paths.append(words[0])
+            names.append(words[column])
+        if not paths:
+            raise DenseCLError(f"'{file}' names no image. Write 'path, label' on each line.")
+        return cls(FileSource(file.parent, paths), tuple(names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, count: int) -> "LabelledImages":
+        """Return at most ``count`` images, evenly spread over the classes as they are sorted."""
+        if len(self) <= count:
+            return self
+        by_class = np.argsort(np.array(self.names), kind="stable")
+        chosen = by_class[np.linspace(0, len(self) - 1, count).round().astype(int)]
+        paths = [str(Path(self.source.name(i)).absolute()) for i in chosen]
+        return LabelledImages(
+            FileSource(self.source.root, paths), tuple(self.names[i] for i in chosen)
+        )
+
+    def images(self, size: int) -> Tensor:
+        """Return the central squares of all images, (N, size, size, 3) uint8 RGB.
+
+        Raises:
+            UnreadableImageError: one cannot be read; names the file.
+        """
+        return torch.stack(
+            [torch.from_numpy(central_square(self.source.load(i), size)) for i in range(len(self))]
+        )
+
+
+def class_numbers(*sets: Sequence[str]) -> list[Tensor]:
+    """Number the classes of several sets alike, in the order of their names: (N,) int64 each."""
+    order = {name: number for number, name in enumerate(sorted({n for s in sets for n in s}))}
+    return [torch.tensor([order[name] for name in names]) for names in sets]
+
+
+def central_square(image: np.ndarray, size: int) -> np.ndarray:
+    """Cut the central square out of an (H, W, 3) image and resize it to (size, size, 3)."""
+    height, width = image.shape[:2]
+    side = max(1, round(min(height, width) * _CENTRE))
+    x, y = (width - side) // 2, (height - side) // 2
+    return crop_and_resize(image, (x, y, x + side, y + side), (size, size))
