@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dense_cl.diagnostics.collapse import chance_level, collapsed_feature_std
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.errors import DenseCLError
-from dense_cl.models.memory_bank import MemoryBank
 from dense_cl.registry import HOOKS
 
 # "At chance" means within this of ln(K + 1); healthy runs are well below once they have begun.
@@ -40,9 +39,9 @@ class HealthHook(Hook):
         """Watch the losses, and compare the queues with the data set."""
         learner = runner.learner
         self._banks = {
-            name: len(module.keys)
-            for name, module in learner.named_modules()
-            if isinstance(module, MemoryBank)
+            f"objectives.{name}.bank": objective.num_negatives
+            for name, objective in learner.named_objectives()
+            if objective.num_negatives
         }
         self._collapsed_std = collapsed_feature_std(learner.backbone.out_channels[-1])
         for message in queue_warnings(self._banks, image_count(runner)):
