@@ -34,6 +34,9 @@ class DeepClusterV2(ClusterObjective):
         num_clusters: of every head.
         kmeans_iterations: moves of the centroids at the beginning of an epoch.
 
+    Raises:
+        DenseCLError: no head, or one with fewer than two clusters.
+
     Attributes:
         memory: (A, M, D) unit embeddings of the M images, zero where none is known.
         assignments: (H, M) clusters of this epoch, ``IGNORED`` where there is none.
@@ -56,6 +59,11 @@ class DeepClusterV2(ClusterObjective):
         kmeans_iterations: int = 10,
     ) -> None:
         super().__init__(in_channels, head, temperature, num_views, num_assign_views)
+        if not num_clusters or min(num_clusters) < 2:
+            raise DenseCLError(
+                f"DeepClusterV2: num_clusters={list(num_clusters)} gives the clusters of every"
+                " head; at least one head, and two clusters each."
+            )
         self.num_clusters = tuple(num_clusters)
         self.kmeans_iterations = kmeans_iterations
         self.observed_views = self.online_views[:num_assign_views]

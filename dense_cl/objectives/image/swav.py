@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dense_cl.errors import DenseCLError
 from dense_cl.losses.sinkhorn import sinkhorn
 from dense_cl.losses.swapped_prediction import swapped_prediction
 from dense_cl.models.distributed import concat_all_gather, gather_sizes, rank
@@ -38,6 +39,9 @@ class SwAV(ClusterObjective):
         queue_size: embeddings that take part in the assignment beside the batch; 0 for none. The
             authors' scripts have 3,840 with batches of 256, from epoch 15 on.
         queue_start: optimiser steps before the queue begins to fill.
+
+    Raises:
+        DenseCLError: no positive epsilon, or fewer than two prototypes.
     """
 
     name = "swav"
@@ -57,14 +61,19 @@ class SwAV(ClusterObjective):
         queue_start: int = 0,
     ) -> None:
         super().__init__(in_channels, head, temperature, num_views, num_assign_views)
+        if epsilon <= 0 or num_prototypes < 2:
+            raise DenseCLError(
+                f"SwAV: epsilon={epsilon} must be above 0 and num_prototypes={num_prototypes} at"
+                " least 2."
+            )
         self.epsilon, self.sinkhorn_iterations = epsilon, sinkhorn_iterations
         self.freeze_steps, self.queue_start = freeze_steps, queue_start
         channels = self.head.out_channels
         self.prototypes = nn.Linear(channels, num_prototypes, bias=False)
         self._normalise_prototypes()
-        self.queues = nn.ModuleList(
-            MemoryBank(queue_size, channels) for _ in range(num_assign_views if queue_size else 0)
-        )
+        # A row holds the embeddings of all assigning views of an image.
+        row = num_assign_views * channels
+        self.queue = MemoryBank(queue_size, row) if queue_size else None
         self._new_keys: Tensor | None = None
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
@@ -74,30 +83,26 @@ class SwAV(ClusterObjective):
         if features.step < self.freeze_steps:
             prototypes_KD = prototypes_KD.detach() + 0 * prototypes_KD
         scores_VBK = similarities(embedding_VBD, prototypes_KD)
-        assigning_ABD = embedding_VBD[: self.num_assign_views].detach()
-        assignments_ABK = self._assign(assigning_ABD)
-        if self.queues and features.step >= self.queue_start:
-            self._new_keys = assigning_ABD
+        assigning_BAD = embedding_VBD[: self.num_assign_views].detach().transpose(0, 1)
+        assignments_ABK = self._assign(assigning_BAD)
+        if self.queue is not None and features.step >= self.queue_start:
+            self._new_keys = assigning_BAD.flatten(1)
         loss = swapped_prediction(scores_VBK, assignments_ABK, self.temperature)
         return ObjectiveOutput(loss, self._diagnose(assignments_ABK))
 
     @torch.no_grad()
-    def _assign(self, embedding_ABD: Tensor) -> Tensor:
-        images = embedding_ABD.shape[1]
-        sizes = gather_sizes(images, embedding_ABD.device)
-        everyone = concat_all_gather(embedding_ABD.transpose(0, 1), sizes).transpose(0, 1)
-        mine = slice(sum(sizes[: rank()]), sum(sizes[: rank()]) + images)
-        assignments = []
-        for view, embedding_ND in enumerate(everyone):
-            # The queue goes last, so that the batch keeps its rows.
-            rows = [embedding_ND, self.queues[view].keys] if self._queue_is_full else [embedding_ND]
-            scores_NK = similarities(torch.cat(rows), self.prototypes.weight)
-            assignments.append(sinkhorn(scores_NK, self.epsilon, self.sinkhorn_iterations)[mine])
-        return torch.stack(assignments)
-
-    @property
-    def _queue_is_full(self) -> bool:
-        return bool(self.queues) and bool(self.queues[0].filled_fraction == 1)
+    def _assign(self, embedding_BAD: Tensor) -> Tensor:
+        sizes = gather_sizes(len(embedding_BAD), embedding_BAD.device)
+        offset = sum(sizes[: rank()])
+        rows_NAD = concat_all_gather(embedding_BAD, sizes)
+        if self.queue is not None and self.queue.filled_fraction == 1:
+            older_QAD = self.queue.keys.unflatten(1, embedding_BAD.shape[1:])
+            rows_NAD = torch.cat([rows_NAD, older_QAD])
+        scores_ANK = similarities(rows_NAD.transpose(0, 1), self.prototypes.weight)
+        everyone_ANK = torch.stack(
+            [sinkhorn(s, self.epsilon, self.sinkhorn_iterations) for s in scores_ANK]
+        )
+        return everyone_ANK[:, offset : offset + len(embedding_BAD)]
 
     def _diagnose(self, assignments_ABK: Tensor) -> dict[str, Tensor]:
         confidence_AB, chosen_AB = assignments_ABK.max(dim=2)
@@ -106,17 +111,15 @@ class SwAV(ClusterObjective):
             "agreement": agree_B.to(confidence_AB.dtype).mean(),
             "confidence": confidence_AB.mean(),
         }
-        if self.queues:
-            diagnostics["queue_filled"] = self.queues[0].filled_fraction
+        if self.queue is not None:
+            diagnostics["queue_filled"] = self.queue.filled_fraction
         return diagnostics
 
     def after_step(self) -> None:
         """Set the prototypes' length back to 1 and enqueue the embeddings of the last pass."""
         self._normalise_prototypes()
-        if self._new_keys is not None:
-            for queue, keys_BD in zip(self.queues, self._new_keys, strict=True):
-                assert isinstance(queue, MemoryBank)
-                queue.enqueue(keys_BD)
+        if self.queue is not None and self._new_keys is not None:
+            self.queue.enqueue(self._new_keys)
             self._new_keys = None
 
     @torch.no_grad()
