@@ -19,7 +19,7 @@ from dense_cl.registry import LOOPS
 
 # A contrast needs two images; batch norm, too.
 _SMALLEST_BATCH = 2
-# Seed offset of a further pass over a stream within one epoch; no run has as many epochs.
+# Seed offset of a further pass over the data than those of the epochs; no run has as many.
 _EXTRA_PASS = 1 << 32
 
 
@@ -78,11 +78,15 @@ class PretrainLoop(BaseLoop):
         runner.call_hook("before_train")
         runner.restore_rng()
         runner.model.train()
+        if self.iter == 0 and runner.learner.observed_views:
+            self._observe()
         fresh_epoch = True
         with contextlib.closing(self._batches()) as batches:
             while self.iter < self.max_iters:
                 if fresh_epoch:
                     runner.call_hook("before_train_epoch")
+                if self.iter % len(self.dataloader) == 0:  # not in the middle, after a resume
+                    runner.learner.before_epoch(self.epoch)
                 skipped = self._run_iter(next(batches))
                 fresh_epoch = self.iter % len(self.dataloader) == 0
                 if fresh_epoch:
@@ -98,6 +102,24 @@ class PretrainLoop(BaseLoop):
                         raise TrainingStopped(self.stopping, str(runner.last_checkpoint))
         runner.call_hook("after_train")
         return runner.model
+
+    def _observe(self) -> None:
+        """Show the data set once to the objectives that want to see it before training.
+
+        The order and the augmentations are those of no epoch. What is learnt from it is in the
+        checkpoints, so a resumed run does not do it again.
+        """
+        runner, sampler = self.runner, self.dataloader.batch_sampler
+        assert isinstance(sampler, EpochSampler), "objectives that observe refuse streams"
+        runner.logger.info("looking once through the data before training")
+        sampler.start = _EXTRA_PASS * len(self.dataloader)
+        sampler.total = sampler.start + len(self.dataloader)
+        with contextlib.closing(self._one_pass()) as batches:
+            for batch in batches:
+                (lack,) = agree(-len(batch["index"]))
+                if -lack >= _SMALLEST_BATCH:
+                    with runner.optim_wrapper.optim_context(runner.model):
+                        runner.learner.observe(batch)
 
     def _run_iter(self, batch: dict[str, Any]) -> bool:
         """One iteration; say whether it was skipped because too many images were missing.

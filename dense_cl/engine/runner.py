@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from dense_cl.engine import state
 from dense_cl.engine.checkpoint import (
@@ -152,6 +153,9 @@ class PretrainRunner(Runner):
         self.data_fingerprint = source.fingerprint() if source is not None else ""
         accumulate = self.optim_wrapper._accumulative_counts
         self.learner.total_steps = self.max_iters // accumulate
+        dataset = self.train_dataloader.dataset
+        streaming = isinstance(dataset, IterableDataset)
+        self.learner.prepare(None if streaming else len(dataset), self.seed)
         if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":
             path = Path(self._resume)
             self._restore(load_checkpoint(path), path)

@@ -42,6 +42,7 @@ class FeatureBundle:
         target: features by view index, of the EMA encoder; no gradients.
         step: optimiser steps taken so far.
         total_steps: optimiser steps of the whole run (0 when unknown), for schedules.
+        index: (B,) int64 positions of the images in the data set; None when unknown.
 
     Only the views that some objective asked for (``Objective.online_views`` and
     ``Objective.target_views``) are present.
@@ -51,6 +52,7 @@ class FeatureBundle:
     target: dict[int, ViewFeatures]
     step: int = 0
     total_steps: int = 0
+    index: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class Learner(BaseModel):
             return self.backbone(views[0].image)
         if mode != "loss":
             raise DenseCLError(f"Learner has no mode '{mode}'; use 'loss' or 'tensor'.")
-        features = self._encode(views)
+        features = self._encode(views, index)
         losses = self._diagnostics(features)
         for name, objective in self.named_objectives():
             output = objective(features)
@@ -142,22 +142,40 @@ class Learner(BaseModel):
             losses |= {f"{name}_{term}": value for term, value in output.diagnostics.items()}
         return losses
 
-    def _encode(self, views: Sequence[ViewBatch]) -> FeatureBundle:
+    def _encode(self, views: Sequence[ViewBatch], index: Tensor | None = None) -> FeatureBundle:
         step = int(self.step)
         online_views = sorted({v for _, o in self.named_objectives() for v in o.online_views})
         target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
-        needed = max(online_views + target_views) + 1
-        if len(views) < needed:
+        self._require_views(max(online_views + target_views) + 1, len(views))
+        online = self._encode_online(views, online_views)
+        target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
+        return FeatureBundle(online, target, step, self.total_steps, index)
+
+    def _require_views(self, needed: int, given: int) -> None:
+        if given < needed:
             raise DenseCLError(
-                f"the objectives need {needed} views of every image, the data give {len(views)};"
+                f"the objectives need {needed} views of every image, the data give {given};"
                 " raise 'count' of a view group."
             )
-        online = {
-            v: ViewFeatures(self._deepest(self.backbone(views[v].image)), views[v])
-            for v in online_views
-        }
-        target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
-        return FeatureBundle(online, target, step, self.total_steps)
+
+    def _encode_online(
+        self, views: Sequence[ViewBatch], wanted: Sequence[int]
+    ) -> dict[int, ViewFeatures]:
+        """Run the wanted views, one by one or all of a size together."""
+        joint = any(o.joint_views for _, o in self.named_objectives())
+        calls: dict[Any, list[int]] = {}
+        for v in wanted:
+            calls.setdefault(views[v].view_size if joint else v, []).append(v)
+        encoded: dict[int, ViewFeatures] = {}
+        for together in calls.values():
+            images = [views[v].image for v in together]
+            image = torch.cat(images) if len(images) > 1 else images[0]
+            stages = self._deepest(self.backbone(image))
+            parts = zip(*(stage.chunk(len(together)) for stage in stages), strict=True)
+            encoded |= {
+                v: ViewFeatures(part, views[v]) for v, part in zip(together, parts, strict=True)
+            }
+        return {v: encoded[v] for v in wanted}
 
     def _encode_target(self, view: ViewBatch, seed: int) -> ViewFeatures:
         assert self.target is not None
@@ -177,6 +195,32 @@ class Learner(BaseModel):
         if features.step % _RANK_INTERVAL == 0:
             terms["effective_rank"] = effective_rank(pooled)
         return terms
+
+    def prepare(self, num_images: int | None, seed: int) -> None:
+        """Tell the objectives about the run; see ``Objective.prepare``."""
+        for _, objective in self.named_objectives():
+            objective.prepare(num_images, seed)
+
+    @property
+    def observed_views(self) -> list[int]:
+        """The views of the whole data set that objectives want to see before training."""
+        return sorted({v for _, o in self.named_objectives() for v in o.observed_views})
+
+    @torch.no_grad()
+    def observe(self, data: Mapping[str, Any]) -> None:
+        """Show a batch, as collated, to the objectives that asked for it."""
+        batch = self.data_preprocessor(data, True)
+        self._require_views(max(self.observed_views) + 1, len(batch["views"]))
+        online = self._encode_online(batch["views"], self.observed_views)
+        features = FeatureBundle(online, {}, index=batch["index"])
+        for _, objective in self.named_objectives():
+            if objective.observed_views:
+                objective.observe(features)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Let the objectives do what an epoch begins with."""
+        for _, objective in self.named_objectives():
+            objective.before_epoch(epoch)
 
     def train_step(self, data: Mapping[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """MMEngine's training step, then ``after_train_step``."""

@@ -3,21 +3,25 @@
 from dense_cl.objectives.base import Objective
 from dense_cl.objectives.image.barlow_twins import BarlowTwins
 from dense_cl.objectives.image.byol import BYOL
+from dense_cl.objectives.image.deepcluster_v2 import DeepClusterV2
 from dense_cl.objectives.image.info_nce import InfoNCE
 from dense_cl.objectives.image.moco_v3 import MoCoV3
 from dense_cl.objectives.image.simclr import SimCLR
 from dense_cl.objectives.image.simsiam import SimSiam
+from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
 
 __all__ = [
     "BYOL",
     "BarlowTwins",
+    "DeepClusterV2",
     "DenseInfoNCE",
     "InfoNCE",
     "MoCoV3",
     "Objective",
     "SimCLR",
     "SimSiam",
+    "SwAV",
     "VICReg",
 ]

@@ -11,12 +11,20 @@ class Objective(nn.Module):
     A subclass owns whatever the method adds (heads, EMA copies of its heads in
     ``dense_cl.models.target.TargetNetwork``, memory banks) and computes an unweighted loss.
     The ``Learner`` multiplies by ``weight`` and calls ``after_step`` once the iteration is done.
+    Methods that need the whole data set also have ``prepare``, ``observe`` and ``before_epoch``,
+    called in this order.
 
     Attributes:
         name: of its terms in the log; by default the class's, ``DenseInfoNCE`` as
             ``dense_info_nce``.
         online_views: view indices needed from the encoder that receives gradients.
         target_views: view indices needed from the EMA encoder.
+        joint_views: views of one size go through the online backbone in one call, and share their
+            BatchNorm statistics. One objective of a list that wants it decides for all.
+        observed_views: view indices of the whole data set to be shown to ``observe`` before the
+            first step.
+        num_negatives: size of the queue that a query is told from, 0 for none; ln(1 + it) is the
+            value of a term that has learnt nothing.
         num_stages: how many of the deepest stage maps it reads; others need not travel between
             processes.
     """
@@ -24,7 +32,24 @@ class Objective(nn.Module):
     name: str | None = None
     online_views: tuple[int, ...] = (0,)
     target_views: tuple[int, ...] = ()
+    joint_views: bool = False
+    observed_views: tuple[int, ...] = ()
+    num_negatives: int = 0
     num_stages: int = 1
+
+    def prepare(self, num_images: int | None, seed: int) -> None:
+        """Learn about the run before any state is restored.
+
+        Args:
+            num_images: of the data set; None for a stream.
+            seed: of the run, the same in all processes.
+        """
+
+    def observe(self, features: FeatureBundle) -> None:
+        """See a batch of the data set before training, without gradients; once per batch."""
+
+    def before_epoch(self, epoch: int) -> None:
+        """Do what an epoch begins with; not called again when a run resumes within it."""
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the unweighted loss and diagnostics. Must leave no trace in the banks."""

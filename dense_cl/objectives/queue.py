@@ -34,6 +34,7 @@ class QueueObjective(Objective):
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.num_negatives = queue_size
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[-1]))
         self.target_head = TargetNetwork(self.head)
         self.bank = MemoryBank(queue_size, self.head.out_channels)

@@ -43,7 +43,7 @@ def dense_info_nce(provider: str = "FeatureArgmax", **options: Any) -> dict[str,
 
 _HEAD = {"type": "MLPHead", "hidden_channels": 16, "out_channels": 8, "norm": "SyncBN"}
 _PREDICTOR = {"hidden_channels": 16, "norm": "SyncBN"}
-# Image-level methods without a queue, with the heads of the papers in small.
+# Image-level methods but MoCo, with the heads of the papers in small.
 IMAGE_METHODS: dict[str, dict[str, Any]] = {
     "simclr": {"type": "SimCLR", "head": {**_HEAD, "norm_last": True}},
     "moco_v3": {"type": "MoCoV3", "head": {**_HEAD, "norm_last": True}, "predictor": _PREDICTOR},
@@ -51,6 +51,20 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {
     "simsiam": {"type": "SimSiam", "head": {**_HEAD, "norm_last": True}, "predictor": _PREDICTOR},
     "barlow_twins": {"type": "BarlowTwins", "head": {**_HEAD, "num_layers": 3}},
     "vicreg": {"type": "VICReg", "head": {**_HEAD, "num_layers": 3}},
+    "swav": {
+        "type": "SwAV",
+        "head": _HEAD,
+        "num_prototypes": 6,
+        "num_views": 2,
+        "freeze_steps": 1,
+        "queue_size": 3,  # smaller than a batch, and no divisor of it
+    },
+    "deepcluster_v2": {
+        "type": "DeepClusterV2",
+        "head": _HEAD,
+        "num_clusters": (3, 2, 4),
+        "num_views": 2,
+    },
 }
 # Everything that a curve is kept of.
 METHODS: dict[str, list[dict[str, Any]]] = {
@@ -66,6 +80,15 @@ def build_learner(*objectives: dict[str, Any], norm: str = "BN", **options: Any)
     settings = {"target": {"ema_decay": 0.9}, **options}
     backbone = {"type": "TwoConvolutions", "norm": norm}
     return Learner(backbone=backbone, objectives=list(objectives), **settings).double()
+
+
+def begin(learner: Learner, *batches: dict[str, Any], num_images: int | None = None) -> None:
+    """What the engine does before the first step; the batches are the data set."""
+    learner.prepare(num_images or max(int(batch["index"].max()) + 1 for batch in batches), seed=0)
+    if learner.observed_views:
+        for batch in batches:
+            learner.observe(batch)
+    learner.before_epoch(0)
 
 
 def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> dict[str, Any]:

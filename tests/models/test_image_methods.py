@@ -4,10 +4,17 @@ import itertools
 
 import pytest
 import torch
-from learners import IMAGE_METHODS, build_learner, dense_info_nce, info_nce, random_data
+from learners import IMAGE_METHODS, begin, dense_info_nce, info_nce, random_data
+from learners import build_learner as build
 from mmengine.optim import OptimWrapper
 
 ALL = {**IMAGE_METHODS, "info_nce": info_nce()}
+
+
+def build_learner(*objectives, **options):
+    learner = build(*objectives, **options)
+    begin(learner, random_data(8))
+    return learner
 
 
 def train(learner, steps, lr=0.05):

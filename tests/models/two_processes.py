@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from learners import (
     IMAGE_METHODS,
+    begin,
     build_learner,
     dense_info_nce,
     images_of,
@@ -32,12 +33,14 @@ BATCH, STEPS = 4, 3
 
 def train(model: Any, learner: Learner, batches: list[dict[str, Any]]) -> dict[str, Any]:
     """Return losses and gradients of the first step, and the state after all of them."""
+    begin(learner, batches[0], num_images=BATCH)
     loss, _ = learner.parse_losses(model(**learner.data_preprocessor(batches[0], True)))
     loss.backward()
     gradients = {n: p.grad.clone() for n, p in learner.named_parameters() if p.requires_grad}
     model.zero_grad()
     wrapper = OptimWrapper(torch.optim.SGD(learner.parameters(), lr=0.05, momentum=0.9))
     losses = [model.train_step(batch, wrapper)["loss"].detach() for batch in batches]
+    learner.before_epoch(1)
     return {"losses": losses, "gradients": gradients, "state": learner.state_dict()}
 
 

@@ -17,7 +17,6 @@ from dense_cl.diagnostics.collapse import (
 )
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.errors import DenseCLError
-from dense_cl.models.memory_bank import MemoryBank
 from dense_cl.registry import HOOKS
 
 # "At chance" means within this of ln(K + 1); healthy runs are well below once they have begun.
@@ -73,9 +72,9 @@ class HealthHook(Hook):
         self._patience = min(max(epoch // 4, 20), 200) if self.patience is None else self.patience
         self._repeat = max(epoch, self._patience)
         self._banks = {
-            name: len(module.keys)
-            for name, module in learner.named_modules()
-            if isinstance(module, MemoryBank)
+            f"objectives.{name}.bank": objective.num_negatives
+            for name, objective in learner.named_objectives()
+            if objective.num_negatives
         }
         for message in queue_warnings(self._banks, image_count(runner)):
             runner.logger.warning(message)
