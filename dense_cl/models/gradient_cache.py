@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
@@ -53,11 +54,17 @@ def _first_and_second_run(
 @contextlib.contextmanager
 def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
     """Normalise with batch statistics as in training, without recording them a second time."""
-    recording = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
-    for module in recording:
-        module.track_running_stats = False  # type: ignore[assignment]
+    # Not by track_running_stats: with it off the layer saves other tensors than in the first run.
+    recording = [
+        (module, module.momentum, module.num_batches_tracked.clone())
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None
+    ]
+    for module, _, _ in recording:
+        module.momentum = 0.0
     try:
         yield
     finally:
-        for module in recording:
-            module.track_running_stats = True  # type: ignore[assignment]
+        for module, momentum, batches in recording:
+            module.momentum = momentum
+            module.num_batches_tracked.copy_(batches)
