@@ -1,6 +1,7 @@
 """Hooks of a pretraining run; importing the package registers them."""
 
 from dense_cl.engine.hooks.fixed_lr import FixedLRHook
+from dense_cl.engine.hooks.freeze import FreezeHook
 from dense_cl.engine.hooks.health import HealthHook
 from dense_cl.engine.hooks.progress import ProgressHook
 from dense_cl.engine.hooks.quarantine import QuarantineHook
@@ -9,6 +10,7 @@ from dense_cl.engine.hooks.summary import SummaryHook
 
 __all__ = [
     "FixedLRHook",
+    "FreezeHook",
     "HealthHook",
     "ProgressHook",
     "QuarantineHook",
