@@ -26,6 +26,5 @@ train_dataloader = dict(
 optim_wrapper = dict(optimizer=dict(lr=1.6, weight_decay=1e-6))
 train_cfg = dict(max_epochs=1000)
 auto_scale_lr = dict(base_batch_size=2048)
-_base_.param_scheduler[1].pop("eta_min")
-_base_.param_scheduler[1].eta_min_ratio = 0.001
 param_scheduler = _base_.param_scheduler
+param_scheduler[0].end_ratio = 0.001

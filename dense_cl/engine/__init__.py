@@ -1,5 +1,5 @@
 """Running a recipe: runner, loop, data order, checkpoints, hooks. Importing registers them."""
 
-from dense_cl.engine import amp, distributed, hooks, lars, loop, runner
+from dense_cl.engine import amp, distributed, hooks, lars, loop, runner, warmup_cosine
 
-__all__ = ["amp", "distributed", "hooks", "lars", "loop", "runner"]
+__all__ = ["amp", "distributed", "hooks", "lars", "loop", "runner", "warmup_cosine"]

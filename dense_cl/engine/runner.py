@@ -12,6 +12,7 @@ from mmengine.dist import is_distributed, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -143,6 +144,21 @@ class PretrainRunner(Runner):
             if hook is not None:
                 typed = isinstance(hook, Hook) or "type" in hook
                 self.register_hook(hook if typed else dict(default, **hook))
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
+    ) -> None:
+        """Scale learning rates by the images of an optimiser step over ``base_batch_size``.
+
+        MMEngine leaves gradient accumulation out of the count.
+        """
+        if not auto_scale_lr or not auto_scale_lr.get("enable"):
+            return
+        images = batch_size(self) * optim_wrapper._accumulative_counts
+        base = auto_scale_lr["base_batch_size"]
+        for group in optim_wrapper.param_groups:
+            group["lr"] *= images / base
+        self.logger.info(f"learning rates times {images} / {base}: {images} images a step")
 
     def load_or_resume(self) -> None:
         """Resume (``resume``: 'auto', True or a path) or take weights (``load_from``)."""

@@ -17,10 +17,12 @@ class ViewFeatures:
             deep; as many as the objectives asked for (``Objective.num_stages``), so count from
             the end.
         view: the view they were computed from (images and geometry).
+        token: (B, C) class token of a backbone that has one (``TimmBackbone(class_token=True)``).
     """
 
     stages: tuple[Tensor, ...]
     view: ViewBatch
+    token: Tensor | None = None
 
     @property
     def last(self) -> Tensor:
@@ -29,8 +31,8 @@ class ViewFeatures:
 
     @property
     def pooled(self) -> Tensor:
-        """Global average of the deepest map, (B, C)."""
-        return self.last.mean(dim=(2, 3))
+        """One vector per image, (B, C): the class token, or the average of the deepest map."""
+        return self.last.mean(dim=(2, 3)) if self.token is None else self.token
 
 
 @dataclass(frozen=True)

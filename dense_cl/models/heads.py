@@ -37,7 +37,7 @@ def _perceptron(
 
 @HEADS.register_module()
 class MLPHead(nn.Module):
-    """Global average pooling, then a perceptron.
+    """Global average pooling (of maps), then a perceptron.
 
     Two layers are the head of MoCo v2 (arXiv 2003.04297) and the global branch of
     WXinlong/DenseCL ``openselfsup/models/necks.py``; ``num_layers=1`` is the linear head of
@@ -68,9 +68,9 @@ class MLPHead(nn.Module):
             in_channels, hidden_channels, out_channels, num_layers, norm, norm_last
         )
 
-    def forward(self, map_BCHW: Tensor) -> Tensor:
-        """Project a feature map, (B, C, H, W), to raw vectors, (B, D)."""
-        return self.layers(map_BCHW.mean(dim=(2, 3)))
+    def forward(self, features: Tensor) -> Tensor:
+        """Project feature maps, (B, C, H, W), or pooled ones, (B, C), to raw vectors, (B, D)."""
+        return self.layers(features.mean(dim=(2, 3)) if features.dim() == 4 else features)
 
 
 @HEADS.register_module()

@@ -14,6 +14,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import build_backbone
 from dense_cl.models.batch_shuffle import BatchShuffle
 from dense_cl.models.features import FeatureBundle, ViewFeatures
+from dense_cl.models.gradient_cache import encode_in_chunks
 from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
 from dense_cl.models.target import TargetNetwork
 from dense_cl.registry import MODELS, OBJECTIVES
@@ -38,6 +39,8 @@ class Learner(BaseModel):
             None if no objective looks at target features.
         shuffle_bn: MoCo's shuffling BN for the target encoder; nothing to shuffle in one process.
         channels_last: keep convolution weights channels_last in memory.
+        chunk_size: images that hold activations of an encoder at a time; the gradient is that of
+            the whole batch all the same (see ``dense_cl.models.gradient_cache``). None: all.
         data_preprocessor: config of the preprocessor.
 
     Attributes:
@@ -55,6 +58,7 @@ class Learner(BaseModel):
         target: Mapping[str, Any] | None = None,
         shuffle_bn: bool = True,
         channels_last: bool = True,
+        chunk_size: int | None = None,
         data_preprocessor: Mapping[str, Any] | None = None,
     ) -> None:
         preprocessor = MODELS.build(dict(data_preprocessor or {"type": "ViewPreprocessor"}))
@@ -62,6 +66,11 @@ class Learner(BaseModel):
         self.backbone = build_backbone(backbone)
         self.target = TargetNetwork(self.backbone, **target) if target is not None else None
         self.shuffle_bn = shuffle_bn
+        if chunk_size is not None and chunk_size < 1:
+            raise DenseCLError(
+                f"model.chunk_size is {chunk_size}; give at least 1, or None for whole batches."
+            )
+        self.chunk_size = chunk_size
         self.objectives = nn.ModuleDict()
         self.weights: dict[str, Schedule] = {}
         for cfg in objectives:
@@ -170,23 +179,37 @@ class Learner(BaseModel):
         for together in calls.values():
             images = [views[v].image for v in together]
             image = torch.cat(images) if len(images) > 1 else images[0]
-            stages = self._deepest(self.backbone(image))
-            parts = zip(*(stage.chunk(len(together)) for stage in stages), strict=True)
+            outputs = self._run(self.backbone, image)
+            parts = zip(*(output.chunk(len(together)) for output in outputs), strict=True)
             encoded |= {
-                v: ViewFeatures(part, views[v]) for v, part in zip(together, parts, strict=True)
+                v: self._features(views[v], part) for v, part in zip(together, parts, strict=True)
             }
         return {v: encoded[v] for v in wanted}
 
     def _encode_target(self, view: ViewBatch, seed: int) -> ViewFeatures:
         assert self.target is not None
         if not self.shuffle_bn:
-            return ViewFeatures(self._deepest(self.target(view.image)), view)
+            return self._features(view, self._run(self.target, view.image))
         shuffle = BatchShuffle.draw(len(view.image), seed, view.image.device)
-        stages = self._deepest(self.target(shuffle.shuffle(view.image)))
-        return ViewFeatures(tuple(shuffle.unshuffle(stage) for stage in stages), view)
+        outputs = self._run(self.target, shuffle.shuffle(view.image))
+        return self._features(view, tuple(shuffle.unshuffle(output) for output in outputs))
 
-    def _deepest(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(stages)[-max(o.num_stages for _, o in self.named_objectives()) :]
+    def _run(self, network: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the deepest stage maps, and the class token behind them if there is one."""
+        options = {"with_token": True} if self.backbone.class_token else {}
+        kept = max(o.num_stages for _, o in self.named_objectives()) + len(options)
+
+        def encode(images: Tensor) -> tuple[Tensor, ...]:
+            return tuple(network(images, **options))[-kept:]
+
+        if self.chunk_size is None:
+            return encode(image)
+        return encode_in_chunks(network, encode, image, self.chunk_size)
+
+    def _features(self, view: ViewBatch, outputs: tuple[Tensor, ...]) -> ViewFeatures:
+        if self.backbone.class_token:
+            return ViewFeatures(outputs[:-1], view, outputs[-1])
+        return ViewFeatures(outputs, view)
 
     @torch.no_grad()
     def _diagnostics(self, features: FeatureBundle) -> dict[str, Tensor]:

@@ -17,8 +17,16 @@ def ranks(tmp_path_factory):
 
 @pytest.mark.parametrize(("method", "norm"), two_processes.CASES)
 def test_equals_one_process(ranks, method, norm):
-    expected = two_processes.whole(method, norm)
-    first, second = (rank[f"{method}_{norm}"] for rank in ranks)
+    same_training(two_processes.whole(method, norm), [r[f"{method}_{norm}"] for r in ranks])
+
+
+@pytest.mark.parametrize("method", two_processes.CACHED)
+def test_in_chunks_equals_one_process_with_the_whole_batch(ranks, method):
+    same_training(two_processes.whole(method, "GN"), [r[f"{method}_cached"] for r in ranks])
+
+
+def same_training(expected, both):
+    first, second = both
     for step, loss in enumerate(expected["losses"]):
         mean = (first["losses"][step] + second["losses"][step]) / 2
         torch.testing.assert_close(mean, loss, **NEAR)

@@ -29,6 +29,7 @@ METHODS = {
 }
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3
+CACHED = ("simclr", "moco_v3", "barlow_twins", "vicreg")  # in chunks of one image
 
 
 def train(model: Any, learner: Learner, batches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -50,9 +51,9 @@ def whole(method: str, norm: str) -> dict[str, Any]:
     return train(learner, learner, [random_data(BATCH, seed=s) for s in range(STEPS)])
 
 
-def split(method: str, norm: str, boundary: int) -> dict[str, Any]:
+def split(method: str, norm: str, boundary: int, **options: Any) -> dict[str, Any]:
     """Train on this rank's part of the same batches; rank 0 has ``boundary`` images."""
-    learner = build_learner(*METHODS[method], norm=norm)
+    learner = build_learner(*METHODS[method], norm=norm, **options)
     rows = (0, boundary) if dist.get_rank() == 0 else (boundary, BATCH)
     batches = [images_of(random_data(BATCH, seed=s), *rows) for s in range(STEPS)]
     return train(DistributedLearner(learner), learner, batches)
@@ -76,6 +77,7 @@ def run(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
     results: dict[str, Any] = {f"{m}_{n}": split(m, n, BATCH // 2) for m, n in CASES}
+    results |= {f"{m}_cached": split(m, "GN", BATCH // 2, chunk_size=1) for m in CACHED}
     results["uneven"] = split("densecl", "SyncBN", BATCH - 1)
     results["plain_bn"] = split("densecl", "BN", BATCH // 2)
     results["shuffle"] = shuffled(images=3 - rank)

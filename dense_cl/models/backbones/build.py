@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import MODELS
@@ -18,10 +18,13 @@ class Backbone(nn.Module):
     Attributes:
         out_channels: channels of the stage maps that forward returns, shallow to deep.
         strides: image pixels per cell of those maps.
+        class_token: the vector of an image is a class token instead of the average of the last
+            map; ``forward(image, with_token=True)`` returns it behind the maps.
     """
 
     out_channels: tuple[int, ...]
     strides: tuple[int, ...]
+    class_token: bool = False
 
 
 def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
@@ -50,7 +53,19 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
     if not (hasattr(backbone, "out_channels") and hasattr(backbone, "strides")):
         _probe(backbone)
+    if not hasattr(backbone, "class_token"):
+        backbone.class_token = False
     return backbone
+
+
+def image_vectors(backbone: nn.Module, image_BCHW: Tensor) -> Tensor:
+    """Return one vector per image, (B, C), as the pretraining saw it.
+
+    That is the class token of a backbone with ``class_token``, else the average of the last map.
+    """
+    if getattr(backbone, "class_token", False):
+        return backbone(image_BCHW, with_token=True)[-1]
+    return backbone(image_BCHW)[-1].mean(dim=(2, 3))
 
 
 @torch.no_grad()

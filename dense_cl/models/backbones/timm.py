@@ -19,7 +19,8 @@ class TimmBackbone(nn.Module):
     The maps come from timm's ``forward_intermediates``, which keeps the model's own parameter
     names (``features_only`` renames those of many architectures), so exported weights load in
     ``timm.create_model(model_name, num_classes=0)`` but for layers behind the last map. Those
-    layers are removed here: they would never receive a gradient.
+    layers are removed here: they would never receive a gradient. With ``class_token`` nothing is
+    removed but the classifier.
 
     In an MMDetection config: ``backbone=dict(type='dense_cl.TimmBackbone', model_name=...)`` with
     ``custom_imports = dict(imports=['dense_cl.models'])``; ``dense-cl finetune`` needs no import.
@@ -30,6 +31,8 @@ class TimmBackbone(nn.Module):
         pretrained: start from timm's published weights (timm downloads them).
         pyramid: resample the maps to strides 4, 8, 16 and 32 without any parameters, for models
             whose maps all have one stride (plain vision transformers) under a feature pyramid.
+        class_token: represent an image by the class token behind the model's final norm, which
+            then applies to the last map too. For vision transformers that have one.
         **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
             take images of varying size are built so.
 
@@ -49,6 +52,7 @@ class TimmBackbone(nn.Module):
         out_indices: Sequence[int] | None = None,
         pretrained: bool = False,
         pyramid: bool = False,
+        class_token: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -63,8 +67,14 @@ class TimmBackbone(nn.Module):
                 f" all between {-levels} and {levels - 1}."
             )
         indices = sorted({index % levels for index in wanted})
+        self.class_token = class_token
+        if class_token and (getattr(model, "cls_token", None) is None or indices[-1] < levels - 1):
+            raise DenseCLError(
+                f"class_token=True needs a model with a class token and its last level; timm model"
+                f" '{model_name}' with out_indices {list(wanted)} does not give both."
+            )
         self.out_indices = tuple(
-            model.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
+            model.prune_intermediate_layers(indices, prune_norm=not class_token, prune_head=True)
         )
         infos = [model.feature_info[index] for index in indices]
         self.out_channels = tuple(int(info["num_chs"]) for info in infos)
@@ -77,21 +87,32 @@ class TimmBackbone(nn.Module):
                 )
             self.strides = _PYRAMID_STRIDES
 
-    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps (B, C, H, W) of the chosen levels, shallow to deep."""
+    def forward(self, image_BCHW: Tensor, with_token: bool = False) -> tuple[Tensor, ...]:
+        """Return the maps (B, C, H, W) of the chosen levels, shallow to deep.
+
+        Args:
+            image_BCHW: normalised images.
+            with_token: add the class token, (B, C), behind them; needs ``class_token``.
+        """
         model: Any = self.model
-        maps = model.forward_intermediates(
+        output = model.forward_intermediates(
             image_BCHW,
             indices=list(self.out_indices),
             norm=False,
             output_fmt="NCHW",
-            intermediates_only=True,
+            intermediates_only=not self.class_token,
         )
+        maps, token = output, ()
+        if self.class_token:
+            final_BNC, maps = output  # all tokens, normalised
+            patches_BCN = final_BNC[:, model.num_prefix_tokens :].transpose(1, 2)
+            maps[-1] = patches_BCN.reshape(maps[-1].shape)
+            token = (final_BNC[:, 0],)
         if self.pyramid:
             height, width = image_BCHW.shape[-2:]
             sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
             maps = [_resample(m, size) for m, size in zip(maps, sizes, strict=True)]
-        return tuple(maps)
+        return (*maps, *token) if with_token else tuple(maps)
 
 
 def _resample(stage: Tensor, size: tuple[int, int]) -> Tensor:

@@ -38,7 +38,7 @@ class BarlowTwins(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.barlow_twins``."""
-        projections = [self.head(features.online[v].last) for v in (0, 1)]
+        projections = [self.head(features.online[v].pooled) for v in (0, 1)]
         sizes = gather_sizes(len(projections[0]), projections[0].device)
         first_MD, second_MD = (gather_with_gradient(z, sizes) for z in projections)
         terms = barlow_twins(first_MD, second_MD, self.off_diagonal_weight)

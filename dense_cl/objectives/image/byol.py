@@ -42,8 +42,8 @@ class BYOL(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.negative_cosine``."""
-        prediction = [self.predictor(self.head(features.online[v].last)) for v in (0, 1)]
-        projection = [self.target_head(features.target[v].last) for v in (0, 1)]
+        prediction = [self.predictor(self.head(features.online[v].pooled)) for v in (0, 1)]
+        projection = [self.target_head(features.target[v].pooled) for v in (0, 1)]
         forth = negative_cosine(prediction[0], projection[1])
         cosine = forth + negative_cosine(prediction[1], projection[0])
         return ObjectiveOutput(4 + 2 * cosine, {"positive_similarity": -cosine.detach() / 2})

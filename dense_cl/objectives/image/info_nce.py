@@ -16,7 +16,7 @@ class InfoNCE(QueueObjective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.info_nce``."""
-        query_BD = self.head(features.online[0].last)
-        key_BD = self.target_head(features.target[1].last)
+        query_BD = self.head(features.online[0].pooled)
+        key_BD = self.target_head(features.target[1].pooled)
         terms = info_nce(query_BD, key_BD, self.bank.keys, self.temperature)
         return self.finish(terms, unit(key_BD))

@@ -44,8 +44,8 @@ class MoCoV3(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the sum over both directions; see ``in_batch_info_nce``."""
-        query = [self.predictor(self.head(features.online[v].last)) for v in (0, 1)]
-        key = [self.target_head(features.target[v].last) for v in (0, 1)]
+        query = [self.predictor(self.head(features.online[v].pooled)) for v in (0, 1)]
+        key = [self.target_head(features.target[v].pooled) for v in (0, 1)]
         sizes = gather_sizes(len(query[0]), query[0].device)
         offset = sum(sizes[: rank()])
         terms = [

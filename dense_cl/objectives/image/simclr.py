@@ -40,7 +40,7 @@ class SimCLR(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.in_batch_contrast.nt_xent``."""
-        first_ND, second_ND = (self.head(features.online[v].last) for v in (0, 1))
+        first_ND, second_ND = (self.head(features.online[v].pooled) for v in (0, 1))
         sizes = gather_sizes(len(first_ND), first_ND.device)
         terms = nt_xent(
             first_ND,

@@ -41,7 +41,7 @@ class SimSiam(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.negative_cosine``."""
-        projection = [self.head(features.online[v].last) for v in (0, 1)]
+        projection = [self.head(features.online[v].pooled) for v in (0, 1)]
         prediction = [self.predictor(z) for z in projection]
         if self.stop_gradient:
             projection = [z.detach() for z in projection]

@@ -44,7 +44,7 @@ class VICReg(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the weighted sum; see ``dense_cl.losses.vicreg``."""
-        projections = [self.head(features.online[v].last) for v in (0, 1)]
+        projections = [self.head(features.online[v].pooled) for v in (0, 1)]
         sizes = gather_sizes(len(projections[0]), projections[0].device)
         first_MD, second_MD = (gather_with_gradient(z, sizes) for z in projections)
         terms = vicreg(first_MD, second_MD)
