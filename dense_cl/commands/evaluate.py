@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from dense_cl.errors import DenseCLError
 
@@ -12,14 +13,30 @@ from dense_cl.errors import DenseCLError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the tasks and their options."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
-    summary = "linear segmentation of frozen features (mIoU)"
-    task = tasks.add_parser("segmentation", help=summary, description=summary)
+    _add_segmentation(_add_task(tasks, "segmentation", "linear segmentation of frozen features"))
+    _add_classification(
+        _add_task(tasks, "classification", "kNN and linear classification of frozen features")
+    )
+
+
+def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    """Add a task with the options that all have."""
+    task = tasks.add_parser(name, help=summary, description=summary)
     task.add_argument(
         "--backbone",
         required=True,
         metavar="FILE",
         help="exported backbone, or 'random', or 'random:resnet50'",
     )
+    task.add_argument(
+        "--l2", type=float, nargs="+", metavar="X", help="weight penalty; several need --val-*"
+    )
+    task.add_argument("--seed", type=int, default=0, help="of a random backbone")
+    task.add_argument("--out", metavar="JSON", help="where to write the result")
+    return task
+
+
+def _add_segmentation(task: argparse.ArgumentParser) -> None:
     for split in ("train", "val", "test"):
         needed = split != "val"
         note = "" if needed else " (to choose among several --l2)"
@@ -39,15 +56,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--stages", type=int, nargs="+", default=[-1], help="backbone stages to use (-1, the last)"
     )
+    task.set_defaults(evaluate=_segmentation)
+
+
+def _add_classification(task: argparse.ArgumentParser) -> None:
+    for split in ("train", "val", "test"):
+        needed = split != "val"
+        note = "" if needed else " (to choose among several --l2)"
+        task.add_argument(
+            f"--{split}",
+            required=needed,
+            metavar="PATH",
+            help=f"{split} images{note}: a folder with one subfolder for each class, or a text "
+            "file of 'path, label' lines",
+        )
     task.add_argument(
-        "--l2", type=float, nargs="+", metavar="X", help="weight penalty; several need --val-*"
+        "--label-column", type=int, default=1, metavar="N", help="label of a line to use (1)"
     )
-    task.add_argument("--seed", type=int, default=0, help="of a random backbone")
-    task.add_argument("--out", metavar="JSON", help="where to write the result")
+    task.add_argument("--size", type=int, default=224, help="side of the central square (224)")
+    task.set_defaults(evaluate=_classification)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the scores."""
+    """Evaluate, print the scores and write them."""
+    result = args.evaluate(args)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _classification(args: argparse.Namespace) -> dict[str, Any]:
+    from dense_cl.evaluation.classification import L2, evaluate_classification
+    from dense_cl.evaluation.labelled_images import LabelledImages
+
+    train, val, test = (
+        LabelledImages.find(path, args.label_column) if path else None
+        for path in (args.train, args.val, args.test)
+    )
+    assert train is not None and test is not None
+    result = evaluate_classification(
+        args.backbone,
+        train,
+        test,
+        val,
+        size=args.size,
+        l2=args.l2 or [L2],
+        seed=args.seed,
+        progress=_progress,
+    )
+    print(f"{'nearest neighbours':>18}  {100 * result['knn']:5.1f}")
+    print(f"{'linear':>18}  {100 * result['linear']:5.1f}")
+    return result
+
+
+def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.evaluation.mask_folders import MaskFolders
     from dense_cl.evaluation.segmentation import L2, evaluate_segmentation
 
@@ -73,16 +140,13 @@ def run(args: argparse.Namespace) -> int:
         l2=args.l2 or [L2],
         seed=args.seed,
         classes=names,
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=_progress,
     )
     for name, iou in result["iou"].items():
         print(f"{name:>16}  {'absent' if iou is None else f'{100 * iou:5.1f}'}")
     print(f"{'mean IoU':>16}  {100 * result['mean_iou']:5.1f}")
     print(f"{'pixel accuracy':>16}  {100 * result['pixel_accuracy']:5.1f}")
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(result, indent=2) + "\n")
-    return 0
+    return result
 
 
 def _class_names(file: str) -> list[str]:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
-from dense_cl.evaluation.knn import K, TEMPERATURE, knn_accuracy
+from dense_cl.evaluation.knn import TEMPERATURE, K, knn_accuracy
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
 from dense_cl.evaluation.linear_probe import Fit, fit_linear_probe
 
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+L2 = 1e-3
 BATCH = 64
 
 
@@ -23,7 +23,7 @@ def evaluate_classification(
     test: LabelledImages,
     val: LabelledImages | None = None,
     size: int = 224,
-    l2: Sequence[float] = PENALTIES,
+    l2: Sequence[float] = (L2,),
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def curves(*methods: str) -> dict[str, list[float]]:
 def curve(method: str) -> list[float]:
     """Return the total loss of every step; four batches take turns."""
     import torch
-    from learners import METHODS, build_learner, random_data
+    from learners import METHODS, begin, build_learner, random_data
     from mmengine.optim import OptimWrapper
 
     learner = build_learner(*METHODS[method]).float()
@@ -43,6 +43,9 @@ def curve(method: str) -> list[float]:
     optimizer = torch.optim.Adam(learner.parameters(), lr=3e-3)
     wrapper = OptimWrapper(optimizer)
     batches = [random_data(8, seed=seed) for seed in range(4)]
+    for number, batch in enumerate(batches):
+        batch["index"] += 8 * number
+    begin(learner, *batches)
     losses = [learner.train_step(batches[n % 4], wrapper)["loss"] for n in range(STEPS)]
     return torch.stack(losses).tolist()
 

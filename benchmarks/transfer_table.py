@@ -1,0 +1,235 @@
+"""What pretraining on photos of one kind is worth on photos of others. See docs/results.md.
+
+    python benchmarks/transfer_table.py --voc-animals DIR --camvid DIR --grocery DIR \
+        --methods random moco_v2 byol --seeds 0 1 2 --out FILE
+
+Pretrains each method (ResNet-18; ViT-tiny for MoCo v3's transformer; same photos, crops and
+epochs) on the training photos of ``voc_animals`` without labels, freezes the backbone, and
+measures the last stage, beside a random initialisation of the same seed:
+
+- CamVid: linear segmentation, penalty chosen on val, mIoU on test;
+- grocery: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen on
+  val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
+- alignment, uniformity and RankMe of two views of the 300 val photos of ``voc_animals``.
+
+Every run has a folder under ``--work-dir`` and its own process; what is finished is skipped and
+an interrupted run goes on where it was, so the command can be killed and repeated.
+``--only densecl:1`` does one part.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dense_cl
+
+RECIPES = {
+    "random": None,
+    "moco_v2": "moco_v2_resnet18_1xb32_cosine_40e_voc_animals",
+    "densecl": "densecl_resnet18_1xb32_cosine_40e_voc_animals",
+    "simclr": "simclr_resnet18_1xb32_cosine_40e_voc_animals",
+    "moco_v3": "moco_v3_resnet18_1xb32_cosine_40e_voc_animals",
+    "byol": "byol_resnet18_1xb32_cosine_40e_voc_animals",
+    "simsiam": "simsiam_resnet18_1xb32_cosine_40e_voc_animals",
+    "barlow_twins": "barlow_twins_resnet18_1xb32_cosine_40e_voc_animals",
+    "vicreg": "vicreg_resnet18_1xb32_cosine_40e_voc_animals",
+}
+CAMVID_SIZE, CAMVID_VOID = (240, 320), 11
+CAMVID_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5)
+GROCERY_SIZE = 96
+GROCERY_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
+# Column of the table: file of the run, key in it, factor.
+COLUMNS = {
+    "camvid_miou": ("camvid", "mean_iou", 100),
+    "grocery_knn": ("grocery", "knn", 100),
+    "grocery_linear": ("grocery", "linear", 100),
+    "alignment": ("instruments", "alignment", 1),
+    "uniformity": ("instruments", "uniformity", 1),
+    "rankme": ("instruments", "rankme", 1),
+    "images_per_second": ("pretraining", "images_per_second", 1),
+    "peak_memory_mb": ("pretraining", "peak_memory_mb", 1),
+}
+
+
+def main() -> None:
+    """Run what is not finished, then print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--voc-animals", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--camvid", type=Path, metavar="DIR")
+    parser.add_argument("--grocery", type=Path, metavar="DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--only", metavar="METHOD:SEED", help="do this part alone")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
+    parser.add_argument("--out", type=Path, metavar="JSON")
+    args = parser.parse_args()
+
+    if args.only:
+        method, _, seed = args.only.partition(":")
+        if method not in RECIPES or not seed.isdigit():
+            parser.error(f"--only {args.only}: write METHOD:SEED, METHOD of {', '.join(RECIPES)}")
+        run_part(method, int(seed), args)
+        return
+    for method in args.methods:
+        for seed in args.seeds:  # a process each, for its peak memory
+            only = ["--only", f"{method}:{seed}"]
+            subprocess.run([sys.executable, *sys.argv, *only], check=True)
+    rows = {
+        method: {str(seed): read(folder_of(method, seed, args)) for seed in args.seeds}
+        for method in args.methods
+    }
+    table = {method: summarise(list(by_seed.values())) for method, by_seed in rows.items()}
+    print(as_text(table))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        result = {"epochs": args.epochs, "seeds": args.seeds, "summary": table, "runs": rows}
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def folder_of(method: str, seed: int, args: argparse.Namespace) -> Path:
+    """Return the folder of a run."""
+    return args.work_dir / (
+        f"{method}_seed{seed}" if not RECIPES[method] else f"{method}_{args.epochs}e_seed{seed}"
+    )
+
+
+def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
+    """Pretrain one method with one seed and measure it, as far as that is not done."""
+    folder, recipe = folder_of(method, seed, args), RECIPES[method]
+    folder.mkdir(parents=True, exist_ok=True)
+    backbone = str(folder / "backbone.pth") if recipe else "random"
+    if recipe:
+        keep(folder, "pretraining", lambda: pretrain(recipe, seed, args, folder))
+    if args.camvid:
+        keep(folder, "camvid", lambda: camvid(backbone, seed, args.camvid))
+    if args.grocery:
+        keep(folder, "grocery", lambda: grocery(backbone, seed, args.grocery))
+    keep(folder, "instruments", lambda: instruments(backbone, seed, args.voc_animals))
+
+
+def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+    """Write the result to ``<folder>/<name>.json`` unless it is there."""
+    file = folder / f"{name}.json"
+    if not file.is_file():
+        print(f"== {folder.name}: {name}", flush=True)
+        file.write_text(json.dumps(measure(), indent=2) + "\n")
+
+
+def pretrain(recipe: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Pretrain on the training photos only; their labels are not read."""
+    dense_cl.pretrain(
+        recipe,
+        data=args.voc_animals / "images",
+        annotations=args.voc_animals / "annotations" / "train.json",
+        work_dir=folder,
+        resume="auto",
+        cfg_options={"randomness.seed": seed, "train_cfg.max_epochs": args.epochs},
+    )
+    summary = json.loads((folder / "summary.json").read_text())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return summary | {"peak_memory_mb": round(peak)}
+
+
+def camvid(backbone: str, seed: int, data: Path) -> dict[str, Any]:
+    """Frozen last stage, linear classifier, penalty chosen on val, scored once on test."""
+    from dense_cl.evaluation.mask_folders import MaskFolders
+    from dense_cl.evaluation.segmentation import evaluate_segmentation
+
+    classes = (data / "classes.txt").read_text().split()
+    train, val, test = (
+        MaskFolders.find(
+            data / "images" / split, data / "masks" / split, len(classes), [CAMVID_VOID]
+        )
+        for split in ("train", "val", "test")
+    )
+    return evaluate_segmentation(
+        backbone, train, test, val, CAMVID_SIZE, l2=CAMVID_PENALTIES, seed=seed, classes=classes
+    )
+
+
+def grocery(backbone: str, seed: int, data: Path) -> dict[str, Any]:
+    """Frozen pooled features, nearest neighbours and logistic regression."""
+    from dense_cl.evaluation.classification import evaluate_classification
+    from dense_cl.evaluation.labelled_images import LabelledImages
+
+    train, val, test = (
+        LabelledImages.find(data / f"{split}.txt") for split in ("train", "val", "test")
+    )
+    return evaluate_classification(
+        backbone, train, test, val, GROCERY_SIZE, l2=GROCERY_PENALTIES, seed=seed
+    )
+
+
+def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:
+    """Alignment, uniformity, RankMe and others of two views of photos that were not trained on."""
+    import torch
+
+    from dense_cl.diagnostics.measure import view_measures
+    from dense_cl.diagnostics.sample import sample_views
+    from dense_cl.engine.config import load_config
+    from dense_cl.evaluation.frozen import FrozenBackbone
+    from dense_cl.registry import DATASETS
+
+    dataset = load_config(RECIPES["moco_v2"]).train_dataloader.dataset.to_dict()
+    dataset["source"] |= dict(
+        annotations=str(data / "annotations" / "val.json"), image_root=str(data / "images")
+    )
+    views_NQHWC, _ = sample_views(DATASETS.build(dataset), images=300)
+    frozen = FrozenBackbone.load(backbone, seed)
+    pooled = [
+        torch.cat([frozen.last(part).mean(dim=(2, 3)) for part in views_NHWC.split(64)])
+        for views_NHWC in views_NQHWC.unbind(1)
+    ]
+    return view_measures(torch.stack(pooled, dim=1))
+
+
+def read(folder: Path) -> dict[str, float]:
+    """Return the columns of one run, as far as it has them."""
+    found = {}
+    for column, (name, key, factor) in COLUMNS.items():
+        file = folder / f"{name}.json"
+        if file.is_file():
+            found[column] = factor * json.loads(file.read_text())[key]
+    return found
+
+
+def summarise(runs: list[dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Return mean and standard deviation over seeds by column."""
+    return {
+        column: {
+            "mean": statistics.fmean(run[column] for run in runs),
+            # Of the sample, n - 1: these are few seeds out of many.
+            "std": statistics.stdev(run[column] for run in runs) if len(runs) > 1 else None,
+        }
+        for column in COLUMNS
+        if all(column in run for run in runs)
+    }
+
+
+def as_text(table: dict[str, dict[str, dict[str, float | None]]]) -> str:
+    """Return the summary as a Markdown table."""
+    columns = [c for c in COLUMNS if any(c in row for row in table.values())]
+    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for method, row in table.items():
+        cells = [cell(row[c]) if c in row else "–" for c in columns]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(value: dict[str, float | None]) -> str:
+    """Return mean ± standard deviation to about three digits."""
+    mean, std = value["mean"], value["std"]
+    assert mean is not None
+    digits = 2 if abs(mean) < 10 else 1 if abs(mean) < 100 else 0
+    return f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}")
+
+
+if __name__ == "__main__":
+    main()
