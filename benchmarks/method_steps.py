@@ -42,7 +42,11 @@ RECIPES = {
     "simsiam": "simsiam_resnet50_8xb64_cosine_100e_imagenet",
     "barlow_twins": "barlow_twins_resnet50_16xb128_cosine_1000e_imagenet",
     "vicreg": "vicreg_resnet50_16xb128_cosine_1000e_imagenet",
+    "swav": "swav_resnet50_4xb64_cosine_200e_imagenet",
+    "deepcluster_v2": "deepcluster_v2_resnet50_64xb64_cosine_800e_imagenet",
 }
+# DeepCluster v2 begins with k-means of as many images as it has clusters, once an epoch.
+CLUSTERED_IMAGES = 3200
 SGD = dict(lr=1e-4, momentum=0.9)  # small: noise is not to be learnt, and must not diverge
 
 
@@ -102,6 +106,10 @@ def our_step(learner: Learner, views: Sequence[ViewBatch], args: argparse.Namesp
     """Return the training step as a run makes it."""
     wrapper = wrapper_of(learner, args)
     data = {"views": list(views), "index": torch.arange(args.batch)}
+    learner.prepare(CLUSTERED_IMAGES, seed=0)
+    for start in range(0, CLUSTERED_IMAGES if learner.observed_views else 0, args.batch):
+        learner.observe(data | {"index": data["index"] + start})
+    learner.before_epoch(0)
     return lambda: learner.train_step(data, wrapper)
 
 
@@ -112,10 +120,14 @@ def bare_step(learner: Learner, views: Sequence[ViewBatch], args: argparse.Names
     online = sorted({view for objective in objectives for view in objective.online_views})
     target = sorted({view for objective in objectives for view in objective.target_views})
     wrapper = wrapper_of(learner.backbone, args)
+    images = [ready[view].image for view in online]
+    if any(objective.joint_views for objective in objectives):
+        sizes = dict.fromkeys(image.shape[-1] for image in images)
+        images = [torch.cat([i for i in images if i.shape[-1] == size]) for size in sizes]
 
     def step() -> None:
         with wrapper.optim_context(learner):
-            total = sum(learner.backbone(ready[view].image)[-1].float().mean() for view in online)
+            total = sum(learner.backbone(image)[-1].float().mean() for image in images)
             if learner.target is not None:
                 for view in target:
                     learner.target(ready[view].image)
@@ -276,6 +288,23 @@ def lightly_simsiam(resnet: nn.Module, channels: int) -> tuple[nn.Module, Loss]:
     return nn.ModuleList([online, predictor]), loss
 
 
+def lightly_swav(resnet: nn.Module, channels: int) -> tuple[nn.Module, Loss]:
+    """SwAV without a queue: every view through the backbone by itself."""
+    from lightly.loss import SwaVLoss
+    from lightly.models.modules import SwaVProjectionHead, SwaVPrototypes
+
+    head, prototypes = SwaVProjectionHead(channels, 2048, 128), SwaVPrototypes(128, 3000)
+    criterion = SwaVLoss()
+
+    def loss(images: list[Tensor]) -> Tensor:
+        prototypes.normalize()
+        embeddings = [nn.functional.normalize(head(resnet(image)), dim=1) for image in images]
+        scores = [prototypes(embedding) for embedding in embeddings]
+        return criterion(scores[:2], scores[2:])
+
+    return nn.ModuleList([resnet, head, prototypes]), loss
+
+
 LIGHTLY: dict[str, Twin] = {
     "moco_v2": lightly_moco(dense=False),
     "densecl": lightly_moco(dense=True),
@@ -284,6 +313,7 @@ LIGHTLY: dict[str, Twin] = {
     "simsiam": lightly_simsiam,
     "barlow_twins": lightly_joint("BarlowTwinsProjectionHead", lightly_barlow),
     "vicreg": lightly_joint("VICRegProjectionHead", lightly_vicreg),
+    "swav": lightly_swav,
 }
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import dense_cl
+from dense_cl.engine.config import load_config
 
 RECIPES = {
     "random": None,
@@ -39,7 +40,11 @@ RECIPES = {
     "simsiam": "simsiam_resnet18_1xb32_cosine_40e_voc_animals",
     "barlow_twins": "barlow_twins_resnet18_1xb32_cosine_40e_voc_animals",
     "vicreg": "vicreg_resnet18_1xb32_cosine_40e_voc_animals",
+    "swav": "swav_resnet18_1xb32_cosine_40e_voc_animals",
+    "deepcluster_v2": "deepcluster_v2_resnet18_1xb32_cosine_40e_voc_animals",
 }
+# Recipes with crops of several sizes, which get the two views of the others here.
+MULTI_CROP = ("swav", "deepcluster_v2")
 CAMVID_SIZE, CAMVID_VOID = (240, 320), 11
 CAMVID_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5)
 GROCERY_SIZE = 96
@@ -106,7 +111,7 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     backbone = str(folder / "backbone.pth") if recipe else "random"
     if recipe:
-        keep(folder, "pretraining", lambda: pretrain(recipe, seed, args, folder))
+        keep(folder, "pretraining", lambda: pretrain(method, seed, args, folder))
     if args.camvid:
         keep(folder, "camvid", lambda: camvid(backbone, seed, args.camvid))
     if args.grocery:
@@ -122,15 +127,21 @@ def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None
         file.write_text(json.dumps(measure(), indent=2) + "\n")
 
 
-def pretrain(recipe: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Pretrain on the training photos only; their labels are not read."""
+    recipe = RECIPES[method]
+    assert recipe is not None
+    options = {"randomness.seed": seed, "train_cfg.max_epochs": args.epochs}
+    if method in MULTI_CROP:
+        views = load_config(RECIPES["moco_v2"]).train_dataloader.dataset.views
+        options |= {"train_dataloader.dataset.views": views, "model.objectives.0.num_views": 2}
     dense_cl.pretrain(
         recipe,
         data=args.voc_animals / "images",
         annotations=args.voc_animals / "annotations" / "train.json",
         work_dir=folder,
         resume="auto",
-        cfg_options={"randomness.seed": seed, "train_cfg.max_epochs": args.epochs},
+        cfg_options=options,
     )
     summary = json.loads((folder / "summary.json").read_text())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -173,7 +184,6 @@ def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:
 
     from dense_cl.diagnostics.measure import view_measures
     from dense_cl.diagnostics.sample import sample_views
-    from dense_cl.engine.config import load_config
     from dense_cl.evaluation.frozen import FrozenBackbone
     from dense_cl.registry import DATASETS
 
