@@ -14,21 +14,23 @@ _base_ = [
     "../_base_/schedules/adamw_cosine.py",
     "../_base_/views/multicrop_96_48.py",
 ]
-# As in the paper the batch and the queue together are somewhat more than the prototypes (256 + 32
-# for 200), the prototypes are frozen for an epoch (84 steps), and the queue begins later (5 epochs).
+# As in the paper the batch and the queue together are more than the prototypes (32 + 128 for 100), the
+# prototypes are frozen for an epoch (84 steps), and the queue begins later (5 epochs). The queue is
+# 4 steps old at most, as in moco_v2_resnet18_small.py, and epsilon is what the authors advise against
+# a loss that stays at ln K: with 0.05 and 200 prototypes it went there in the first 40 steps.
 model = dict(
     backbone=dict(depth=18, norm="BN"),
     objectives=[
         dict(
             type="SwAV",
-            num_prototypes=200,
+            num_prototypes=100,
             temperature=0.1,
-            epsilon=0.05,
+            epsilon=0.03,
             sinkhorn_iterations=3,
             num_views=6,
             num_assign_views=2,
             freeze_steps=84,
-            queue_size=256,
+            queue_size=128,
             queue_start=420,
             head=dict(type="MLPHead", hidden_channels=512, out_channels=128, norm="BN"),
         )

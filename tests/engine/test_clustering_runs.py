@@ -12,29 +12,13 @@ from dense_cl import pretrain
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.cluster_prediction import IGNORED
 from tests.engine.interrupt import SAVE_OFTEN, PowerCut, differences, final_state, with_action
-from tests.engine.tiny import tiny_config
+from tests.engine.tiny import DEEPCLUSTER, SWAV, clustering_config
 
-HEAD = dict(type="MLPHead", hidden_channels=16, out_channels=8, norm="BN")
-SWAV = dict(
-    type="SwAV",
-    head=HEAD,
-    num_prototypes=6,
-    num_views=4,
-    freeze_steps=2,
-    queue_start=2,
-    queue_size=6,
-)
-DEEPCLUSTER = dict(type="DeepClusterV2", head=HEAD, num_clusters=[3, 4], num_views=4)
 MEMORY = "objectives.deepcluster_v2."
 
 
 def config(objective: dict[str, Any], photos: Path, work_dir: Path, **changes: Any) -> Config:
-    """Three epochs of four iterations, two views of 32 px and two of 16."""
-    cfg = tiny_config(photos, work_dir, **SAVE_OFTEN, **changes)
-    cfg.model.objectives = [objective]
-    (large,) = cfg.train_dataloader.dataset["views"]
-    cfg.train_dataloader.dataset["views"] = [large, dict(large, size=(16, 16))]
-    return cfg
+    return clustering_config([objective], photos, work_dir, **SAVE_OFTEN, **changes)
 
 
 @pytest.fixture(scope="module", params=[SWAV, DEEPCLUSTER], ids=["swav", "deepcluster_v2"])

@@ -14,15 +14,16 @@ import torch
 
 from dense_cl import pretrain
 from dense_cl.engine.checkpoint import POINTER, find_checkpoints, load_checkpoint
-from tests.engine.tiny import tiny_config
+from tests.engine.tiny import DEEPCLUSTER, SWAV, clustering_config, tiny_config
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", PYTHON=sys.executable)
 
 
 def write_recipe(path: Path, photos: Path, epochs: int) -> Path:
-    """Write the tiny recipe as a file that a fresh process can read."""
-    cfg = tiny_config(photos, "", train_cfg__max_epochs=epochs)
+    """Write the tiny recipe, with every kind of memory, as a file for a fresh process."""
+    objectives = [*tiny_config("", "").model.objectives, SWAV, DEEPCLUSTER]
+    cfg = clustering_config(objectives, photos, "", train_cfg__max_epochs=epochs)
     cfg.custom_imports = dict(imports=["tests.engine.tiny"])
     cfg.default_hooks.checkpoint = dict(interval=1, by_epoch=False)
     cfg.dump(path)
@@ -113,4 +114,8 @@ def test_two_processes_train_quarantine_and_resume(photos: Path, tmp_path: Path)
     assert (summary["processes"], summary["iterations"], summary["resumed_at"]) == (2, 8, 7)
     assert summary["quarantined"] == 1
     assert len(checkpoint["rng"]) == 2
-    assert checkpoint["state_dict"]["objectives.info_nce.bank.filled"] == 12
+    state = checkpoint["state_dict"]
+    assert state["objectives.info_nce.bank.filled"] == 12
+    assert state["objectives.swav.queue.filled"] == 6
+    seen = state["objectives.deepcluster_v2.memory"][0].any(dim=1)
+    assert seen.sum() == 18 and not seen[18]  # all but the broken one, on both ranks

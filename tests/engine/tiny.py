@@ -101,3 +101,27 @@ def tiny_config(data: Path | str, work_dir: Path | str, **changes: Any) -> Confi
     )
     cfg.merge_from_dict({key.replace("__", "."): value for key, value in changes.items()})
     return cfg
+
+
+_HEAD = dict(type="MLPHead", hidden_channels=16, out_channels=8, norm="BN")
+SWAV = dict(
+    type="SwAV",
+    head=_HEAD,
+    num_prototypes=6,
+    num_views=4,
+    freeze_steps=2,
+    queue_start=2,
+    queue_size=6,
+)
+DEEPCLUSTER = dict(type="DeepClusterV2", head=_HEAD, num_clusters=[3, 4], num_views=4)
+
+
+def clustering_config(
+    objectives: list[dict[str, Any]], data: Path | str, work_dir: Path | str, **changes: Any
+) -> Config:
+    """Return the tiny recipe for other objectives, with two views of 32 px and two of 16."""
+    cfg = tiny_config(data, work_dir, **changes)
+    cfg.model.objectives = objectives
+    (large,) = cfg.train_dataloader.dataset["views"]
+    cfg.train_dataloader.dataset["views"] = [large, dict(large, size=(16, 16))]
+    return cfg
