@@ -43,7 +43,9 @@ class FreezeHook(Hook):
         ]
         for module, names in zip(self.modules, chosen, strict=True):
             if not names:
-                prefixes = {n.rsplit(".", depth)[0] for n in learnt for depth in range(n.count("."))}
+                prefixes = {
+                    n.rsplit(".", depth)[0] for n in learnt for depth in range(n.count("."))
+                }
                 raise DenseCLError(
                     f"FreezeHook: no learnt parameter's name begins with '{module}'."
                     f"{nearest(module, prefixes)}"

@@ -102,7 +102,8 @@ class TimmBackbone(nn.Module):
             output_fmt="NCHW",
             intermediates_only=not self.class_token,
         )
-        maps, token = output, ()
+        maps = output
+        token: tuple[Tensor, ...] = ()
         if self.class_token:
             final_BNC, maps = output  # all tokens, normalised
             patches_BCN = final_BNC[:, model.num_prefix_tokens :].transpose(1, 2)
