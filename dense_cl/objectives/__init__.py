@@ -3,6 +3,7 @@
 from dense_cl.objectives.base import Objective
 from dense_cl.objectives.image.barlow_twins import BarlowTwins
 from dense_cl.objectives.image.byol import BYOL
+from dense_cl.objectives.image.distillation import Distillation
 from dense_cl.objectives.image.info_nce import InfoNCE
 from dense_cl.objectives.image.moco_v3 import MoCoV3
 from dense_cl.objectives.image.simclr import SimCLR
@@ -14,6 +15,7 @@ __all__ = [
     "BYOL",
     "BarlowTwins",
     "DenseInfoNCE",
+    "Distillation",
     "InfoNCE",
     "MoCoV3",
     "Objective",
