@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import TimmBackbone
+from dense_cl.models.norm import SyncBatchNorm2d
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,16 @@ def test_resampling_keeps_a_constant_map_and_adds_no_parameters():
         assert torch.equal(stage, torch.full_like(stage, 2.5))
 
 
+def test_synchronised_batch_norm_keeps_names_and_numbers():
+    plain = TimmBackbone("skresnet18").eval()
+    synchronised = TimmBackbone("skresnet18", sync_bn=True).eval()
+    layers = [m for m in synchronised.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert layers and all(type(layer) is SyncBatchNorm2d for layer in layers)
+    synchronised.load_state_dict(plain.state_dict(), strict=True)
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(synchronised(image)[-1], plain(image)[-1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -47,6 +59,7 @@ def test_resampling_keeps_a_constant_map_and_adds_no_parameters():
         (dict(model_name="resnet10t", blocks=3), "refuses {'blocks': 3}.*unexpected keyword"),
         (dict(model_name="resnet10t", out_indices=(9,)), r"has 5 levels; out_indices \[9\]"),
         (dict(model_name="vgg11", out_indices=(1, 2), pyramid=True), "needs four levels"),
+        (dict(model_name="mobilenetv3_small_050", sync_bn=True), "a BatchNormAct2d cannot be"),
     ],
 )
 def test_mistakes(arguments, message):

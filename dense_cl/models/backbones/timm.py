@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.models.norm import synchronize_batch_norm
 from dense_cl.registry import MODELS
 
 _PYRAMID_STRIDES = (4, 8, 16, 32)
@@ -33,6 +34,7 @@ class TimmBackbone(nn.Module):
             whose maps all have one stride (plain vision transformers) under a feature pyramid.
         class_token: represent an image by the class token behind the model's final norm, which
             then applies to the last map too. For vision transformers that have one.
+        sync_bn: synchronise batch norm over processes.
         **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
             take images of varying size are built so.
 
@@ -53,12 +55,15 @@ class TimmBackbone(nn.Module):
         pretrained: bool = False,
         pyramid: bool = False,
         class_token: bool = False,
+        sync_bn: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
         # Any: torch's stubs take every attribute of a module for a tensor.
         model: Any = _create(model_name, pretrained, kwargs)
         self.model = model
+        if sync_bn:
+            synchronize_batch_norm(model)
         levels = len(model.feature_info)
         wanted = range(-min(4, levels), 0) if out_indices is None else out_indices
         if not all(-levels <= index < levels for index in wanted):
