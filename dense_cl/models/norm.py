@@ -35,26 +35,6 @@ def norm_layer(name: str, vectors: bool = False) -> Callable[..., nn.Module]:
     return layers[name]
 
 
-def synchronize_batch_norm(module: nn.Module) -> None:
-    """Replace every plain ``BatchNorm2d`` inside ``module`` by 'SyncBN' with the same state.
-
-    Raises:
-        DenseCLError: another kind of batch norm, which would stay as it is.
-    """
-    for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d:
-            layer = norm_layer("SyncBN")(child.num_features, child.eps, child.momentum)
-            layer.load_state_dict(child.state_dict())
-            setattr(module, name, layer)
-        elif isinstance(child, nn.modules.batchnorm._BatchNorm):
-            raise DenseCLError(
-                f"sync_bn: a {type(child).__name__} cannot be synchronised. Choose a model with"
-                " plain BatchNorm2d, such as a ResNet, or leave sync_bn out."
-            )
-        else:
-            synchronize_batch_norm(child)
-
-
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d over the batches of all ranks, on any backend, also of vectors.
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError, nearest
-from dense_cl.models.norm import synchronize_batch_norm
+from dense_cl.models.norm import SyncBatchNorm2d
 from dense_cl.registry import MODELS
 
 _PYRAMID_STRIDES = (4, 8, 16, 32)
@@ -63,7 +63,7 @@ class TimmBackbone(nn.Module):
         model: Any = _create(model_name, pretrained, kwargs)
         self.model = model
         if sync_bn:
-            synchronize_batch_norm(model)
+            _synchronize_batch_norm(model)
         levels = len(model.feature_info)
         wanted = range(-min(4, levels), 0) if out_indices is None else out_indices
         if not all(-levels <= index < levels for index in wanted):
@@ -119,6 +119,29 @@ class TimmBackbone(nn.Module):
             sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
             maps = [_resample(m, size) for m, size in zip(maps, sizes, strict=True)]
         return (*maps, *token) if with_token else tuple(maps)
+
+
+class _SyncBatchNormAct2d(SyncBatchNorm2d):
+    """``SyncBatchNorm2d`` with what timm's batch norm may hold besides: dropout and activation."""
+
+    def __init__(self, plain: nn.BatchNorm2d) -> None:
+        super().__init__(plain.num_features, plain.eps, plain.momentum)
+        self.load_state_dict(plain.state_dict())
+        self.drop: nn.Module = getattr(plain, "drop", nn.Identity())
+        self.act: nn.Module = getattr(plain, "act", nn.Identity())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise over all ranks, and do the rest."""
+        return self.act(self.drop(super().forward(x_BCHW)))
+
+
+def _synchronize_batch_norm(module: nn.Module) -> None:
+    """Replace every ``BatchNorm2d`` inside ``module``, timm's included, with its state."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, _SyncBatchNormAct2d(child))
+        else:
+            _synchronize_batch_norm(child)
 
 
 def _resample(stage: Tensor, size: tuple[int, int]) -> Tensor:
