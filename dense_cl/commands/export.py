@@ -14,12 +14,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="name of the files to write; .pth and .safetensors are both written",
     )
+    parser.add_argument(
+        "--head-layers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="write the first N layers of the projection head, too, for load_encoder (default: 0)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     from dense_cl.transfer.export import export_backbone
 
-    for path in export_backbone(args.checkpoint, args.out):
+    for path in export_backbone(args.checkpoint, args.out, args.head_layers):
         print(f"wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return 0

@@ -13,6 +13,8 @@ from mmengine.dist import all_gather_object, get_rank
 
 import dense_cl
 from dense_cl.errors import DenseCLError
+from dense_cl.models.heads import MLPHead
+from dense_cl.models.layers import describe_layers
 
 if TYPE_CHECKING:
     from dense_cl.engine.runner import PretrainRunner
@@ -133,6 +135,7 @@ def describe(runner: "PretrainRunner") -> dict[str, Any]:
         method="+".join(objective["type"] for objective in model["objectives"]),
         architecture=model["backbone"].to_dict(),
         normalization=normalization(runner.learner.data_preprocessor),
+        heads=_heads(runner),
         config=runner.cfg.pretty_text,
         config_hash=hashlib.sha256(json.dumps(_recipe(runner)).encode()).hexdigest()[:16],
         recipe=json.dumps(_recipe(runner)),
@@ -150,6 +153,16 @@ def normalization(preprocessor: Any) -> dict[str, Any]:
         for name in ("mean", "std")
     )
     return dict(mean=mean, std=std, channel_order="RGB")
+
+
+def _heads(runner: "PretrainRunner") -> dict[str, Any]:
+    """Describe the image-level projection heads by the names of their objectives."""
+    found = {}
+    for name, objective in runner.learner.named_objectives():
+        head = getattr(objective, "head", None)
+        if isinstance(head, MLPHead):
+            found[name] = describe_layers(head.layers)
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -68,11 +68,11 @@ class WarmupCosineLR(_ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls, *args: Any, epoch_length: int, end: int, warmup: int = 0, **kwargs: Any
+        cls, optimizer: Any, *, epoch_length: int, end: int, warmup: int = 0, **kwargs: Any
     ) -> "WarmupCosineLR":
         """Build one that counts iterations from a config that counts epochs."""
         kwargs["by_epoch"] = False
-        return cls(*args, warmup=warmup * epoch_length, end=end * epoch_length, **kwargs)
+        return cls(optimizer, warmup * epoch_length, end=end * epoch_length, **kwargs)
 
     def _get_value(self) -> list[float]:
         factor = warmup_cosine(self.last_step, self.end, self.warmup, self.end_ratio)

@@ -55,16 +55,15 @@ def _first_and_second_run(
 def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
     """Normalise with batch statistics as in training, without recording them a second time."""
     # Not by track_running_stats: with it off the layer saves other tensors than in the first run.
-    recording = [
-        (module, module.momentum, module.num_batches_tracked.clone())
-        for module in network.modules()
-        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None
-    ]
-    for module, _, _ in recording:
-        module.momentum = 0.0
+    recording = []
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None:
+            batches = module.num_batches_tracked
+            recording.append((module, module.momentum, batches, batches.clone()))
+            module.momentum = 0.0
     try:
         yield
     finally:
-        for module, momentum, batches in recording:
+        for module, momentum, batches, before in recording:
             module.momentum = momentum
-            module.num_batches_tracked.copy_(batches)
+            batches.copy_(before)

@@ -4,6 +4,7 @@ from dense_cl.objectives.base import Objective
 from dense_cl.objectives.image.barlow_twins import BarlowTwins
 from dense_cl.objectives.image.byol import BYOL
 from dense_cl.objectives.image.deepcluster_v2 import DeepClusterV2
+from dense_cl.objectives.image.distillation import Distillation
 from dense_cl.objectives.image.info_nce import InfoNCE
 from dense_cl.objectives.image.moco_v3 import MoCoV3
 from dense_cl.objectives.image.simclr import SimCLR
@@ -17,6 +18,7 @@ __all__ = [
     "BarlowTwins",
     "DeepClusterV2",
     "DenseInfoNCE",
+    "Distillation",
     "InfoNCE",
     "MoCoV3",
     "Objective",

@@ -6,29 +6,27 @@ torchvision's for ``ResNet`` (``layer1.0.conv1.weight``), timm's for ``TimmBackb
 for ``mmdet.X``.
 """
 
-import contextlib
-import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from dense_cl.engine.checkpoint import load_checkpoint, save_checkpoint
+from dense_cl.engine.checkpoint import load_checkpoint
 from dense_cl.errors import DenseCLError
+from dense_cl.models.layers import describe_layers
+from dense_cl.transfer.encoder import HEAD_PREFIX, head_of_checkpoint
 from dense_cl.transfer.loading import full_match, rebuild
-from dense_cl.transfer.weights_file import FORMAT
+from dense_cl.transfer.weights_file import FORMAT, write_weights
 
 _PREFIX = "backbone."
 # What a checkpoint must say about itself for its backbone to be usable without guessing.
 _REQUIRED = ("architecture", "normalization")
 
 
-def export_backbone(checkpoint: str | Path, out: str | Path) -> tuple[Path, Path]:
+def export_backbone(
+    checkpoint: str | Path, out: str | Path, head_layers: int = 0
+) -> tuple[Path, Path]:
     """Write the online backbone of a pretraining checkpoint as ``.pth`` and ``.safetensors``.
 
     The backbone is rebuilt from the checkpoint's own description and must match the weights
@@ -38,6 +36,8 @@ def export_backbone(checkpoint: str | Path, out: str | Path) -> tuple[Path, Path
         checkpoint: file written by ``dense-cl pretrain``.
         out: where to write; a ``.pth`` or ``.safetensors`` ending is dropped and both are written,
             each atomically.
+        head_layers: linear layers of the projection head to write behind the backbone, for
+            ``dense_cl.transfer.encoder.load_encoder`` (SimCLR v2 fine-tunes from the first).
 
     Returns:
         The paths of the ``.pth`` and of the ``.safetensors`` file.
@@ -51,19 +51,17 @@ def export_backbone(checkpoint: str | Path, out: str | Path) -> tuple[Path, Path
     backbone = rebuild(meta["architecture"], checkpoint)
     prefix = _PREFIX + getattr(backbone, "weights_prefix", "")
     weights = {
-        key.removeprefix(prefix): value.clone(memory_format=torch.contiguous_format)
+        key.removeprefix(prefix): value
         for key, value in state_dict.items()
         if key.startswith(_PREFIX)
     }
     full_match(backbone, weights, str(checkpoint))
 
-    base = Path(out)
-    if base.suffix in (".pth", ".safetensors"):
-        base = base.with_suffix("")
-    paths = Path(f"{base}.pth"), Path(f"{base}.safetensors")
-    save_checkpoint({"state_dict": weights, "meta": meta}, paths[0])
-    _save_safetensors(weights, meta, paths[1])
-    return paths
+    if head_layers:
+        head = head_of_checkpoint(content, head_layers, str(checkpoint))
+        weights |= {HEAD_PREFIX + key: value for key, value in head.state_dict().items()}
+        meta["head"] = describe_layers(head)
+    return write_weights(weights, meta, out)
 
 
 def metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,19 +98,3 @@ def _parts(content: Mapping[str, Any], file: str | Path) -> tuple[dict[str, Tens
             "Weights from elsewhere need no export: 'dense-cl finetune --backbone' reads them."
         )
     return state_dict, meta
-
-
-def _save_safetensors(weights: dict[str, Tensor], meta: Mapping[str, Any], path: Path) -> None:
-    """Write atomically; every metadata value is a JSON string, which is all the format takes."""
-    with _replacing(path) as temporary:
-        save_file(weights, temporary, {key: json.dumps(value) for key, value in meta.items()})
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder that takes the name ``path`` if all goes well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        os.replace(temporary, path)

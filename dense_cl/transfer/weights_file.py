@@ -1,17 +1,21 @@
-"""Read backbone weights from the files people have, without guessing and without running code."""
+"""Read backbone weights from the files people have, without running code; write our own."""
 
+import contextlib
 import json
+import os
 import struct
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from dense_cl.engine.checkpoint import load_checkpoint
+from dense_cl.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense_cl.errors import DenseCLError
 
 FORMAT = "dense_cl.backbone"
@@ -136,3 +140,38 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if isinstance(meta, Mapping) and "architecture" in meta and "normalization" in meta:
         return tensors, dict(meta)
     return tensors, {}
+
+
+def write_weights(
+    tensors: Mapping[str, Tensor], meta: Mapping[str, Any], out: str | Path
+) -> tuple[Path, Path]:
+    """Write ``<out>.pth`` and ``<out>.safetensors`` with the same tensors and metadata.
+
+    Args:
+        tensors: by key.
+        meta: plain values.
+        out: a ``.pth`` or ``.safetensors`` ending is dropped; both files appear atomically.
+    """
+    base = Path(out)
+    if base.suffix in (".pth", ".safetensors"):
+        base = base.with_suffix("")
+    paths = Path(f"{base}.pth"), Path(f"{base}.safetensors")
+    dense = {
+        key: value.detach().clone(memory_format=torch.contiguous_format)
+        for key, value in tensors.items()
+    }
+    save_checkpoint({"state_dict": dense, "meta": dict(meta)}, paths[0])
+    with _replacing(paths[1]) as temporary:
+        # Every metadata value is a JSON string, which is all the format takes.
+        save_file(dense, temporary, {key: json.dumps(value) for key, value in meta.items()})
+    return paths
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder that takes the name ``path`` if all goes well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)

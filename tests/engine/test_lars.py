@@ -2,9 +2,14 @@
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 
+import dense_cl.objectives  # noqa: F401  (registers them)
 from dense_cl.engine.lars import LARS
 from dense_cl.errors import DenseCLError
+from dense_cl.models import Learner
+from tests.engine.tiny import TinyBackbone
 
 NAMES = ("weight", "bias", "zero_weight")
 
@@ -56,3 +61,30 @@ def test_parameters_without_gradient_stay_and_negative_rates_are_refused():
     assert torch.equal(parameter, torch.ones(2, 2))
     with pytest.raises(DenseCLError, match="lr=-0.1"):
         LARS([parameter], lr=-0.1)
+
+
+def test_one_line_gives_the_predictor_its_own_rate():
+    """BYOL's predictor at ten times the rate: its first step is ten times as long."""
+    norm = dict(norm="BN")
+    method = dict(
+        type="BYOL",
+        head=dict(type="MLPHead", hidden_channels=16, out_channels=8, **norm),
+        predictor=dict(hidden_channels=16, **norm),
+    )
+    steps = []
+    for options in ({}, dict(paramwise_cfg=dict(custom_keys={".predictor.": dict(lr_mult=10.0)}))):
+        torch.manual_seed(0)
+        model = Learner(dict(type=TinyBackbone.__name__), [method], target=dict(ema_decay=0.9))
+        cfg = dict(optimizer=dict(type="LARS", lr=0.1, weight_decay=1e-4), **options)
+        with DefaultScope.overwrite_default_scope("dense_cl"):  # as in a run
+            wrapper = build_optim_wrapper(model, cfg)
+        before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        for name, parameter in model.named_parameters():
+            if name in before:
+                parameter.grad = torch.ones_like(parameter)
+        wrapper.step()
+        steps.append({n: model.get_parameter(n).detach() - old for n, old in before.items()})
+    assert any(".predictor." in name for name in steps[0])
+    for name, plain in steps[0].items():
+        factor = 10 if ".predictor." in name else 1
+        torch.testing.assert_close(steps[1][name], factor * plain, rtol=1e-3, atol=1e-6)

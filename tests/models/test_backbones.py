@@ -8,6 +8,7 @@ from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import ResNet, build_backbone
+from dense_cl.models.backbones.standardized_conv import StandardizedConv2d
 from dense_cl.models.norm import SyncBatchNorm2d
 
 
@@ -35,6 +36,37 @@ def test_out_indices_and_norm():
 
 def test_zero_init_residual():
     assert (ResNet(18, zero_init_residual=True).layer1[0].bn2.weight == 0).all()
+
+
+def test_standardized_weights_are_mmcvs():
+    """The same weights under the same names compute what MMDetection's ConvWS models do."""
+    from dense_cl.transfer.mmcv_ops import ensure
+
+    ensure()
+    from mmcv.cnn.bricks.conv_ws import ConvWS2d
+
+    mine = ResNet(18, norm="GN", standardize_weights=True)
+    plain = ResNet(18, norm="GN")
+    assert mine.state_dict().keys() == plain.state_dict().keys()
+    convolutions = [m for m in mine.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 20 and all(type(m) is StandardizedConv2d for m in convolutions)
+    conv = mine.layer2[0].conv1
+    theirs = ConvWS2d(64, 128, 3, 2, 1, bias=False)
+    theirs.load_state_dict(conv.state_dict())
+    image = torch.randn(1, 64, 8, 8)
+    torch.testing.assert_close(conv(image), theirs(image))
+    expected = conv(image)
+    with torch.no_grad():
+        conv.weight.mul_(3).add_(0.5)  # what standardisation takes out
+    torch.testing.assert_close(conv(image), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_group_norm_and_standardized_weights_see_no_other_image():
+    """Without batch statistics an image's features do not depend on its batch."""
+    backbone = ResNet(18, norm="GN", standardize_weights=True).double()
+    image = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    alone = backbone(image[:1])[-1]
+    torch.testing.assert_close(backbone(image)[-1][:1], alone, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_batch_norm_has_chunk_statistics_and_records_them_once():
         out.square().mean().backward()
         networks.append(network)
     kept, again = networks
-    for (name, value), other in zip(kept.state_dict().items(), again.state_dict().values()):
-        assert torch.equal(value, other), name
+    for name, value in kept.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
     for mine, other in zip(kept.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-12, atol=1e-14)
     norms = [m for m in again.modules() if isinstance(m, nn.BatchNorm2d)]

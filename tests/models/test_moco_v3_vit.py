@@ -5,13 +5,13 @@ import math
 import pytest
 import timm
 import torch
+from learners import IMAGE_METHODS, random_data
 from mmengine.optim import OptimWrapper
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models import Learner, build_backbone
 from dense_cl.models.backbones import MoCoV3ViT, TimmBackbone, image_vectors
 from dense_cl.models.backbones.moco_v3_vit import sincos_positions
-from learners import IMAGE_METHODS, random_data
 
 SMALL = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2)
 NAME = "vit_tiny_patch16_224"

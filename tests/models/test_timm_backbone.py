@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import TimmBackbone
+from dense_cl.models.norm import SyncBatchNorm2d
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,17 @@ def test_resampling_keeps_a_constant_map_and_adds_no_parameters():
     pyramid.model.forward_intermediates = lambda image, **_: [torch.full((1, 8, 3, 4), 2.5)] * 4
     for stage in pyramid(torch.zeros(1, 3, 48, 64)):
         assert torch.equal(stage, torch.full_like(stage, 2.5))
+
+
+def test_synchronised_batch_norm_keeps_names_and_numbers():
+    plain = TimmBackbone("skresnet18").eval()
+    synchronised = TimmBackbone("skresnet18", sync_bn=True).eval()
+    layers = [m for m in synchronised.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert layers and all(isinstance(layer, SyncBatchNorm2d) for layer in layers)
+    synchronised.load_state_dict(plain.state_dict(), strict=True)
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(synchronised(image)[-1], plain(image)[-1])
+    assert any(isinstance(layer.act, nn.ReLU) for layer in layers)  # of the selective kernels
 
 
 @pytest.mark.parametrize(

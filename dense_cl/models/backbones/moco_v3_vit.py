@@ -50,14 +50,15 @@ class MoCoV3ViT(TimmBackbone):
             model_name, out_indices, pyramid=pyramid, class_token=True, weight_init="moco", **kwargs
         )
         model: Any = self.model
-        projection = getattr(model.patch_embed, "proj", None)
+        projection: Any = getattr(model.patch_embed, "proj", None)
         plain = isinstance(projection, nn.Conv2d) and model.num_prefix_tokens == 1
         if not plain or model.pos_embed is None or model.embed_dim % 4:
             raise DenseCLError(
                 f"timm model '{model_name}' is no plain vision transformer with one class token,"
                 " position embeddings, a linear patch projection and a width that 4 divides."
             )
-        positions = sincos_positions(*model.patch_embed.grid_size, model.embed_dim)
+        rows, columns = model.patch_embed.grid_size
+        positions = sincos_positions(rows, columns, model.embed_dim)
         prefix = positions.new_zeros(model.pos_embed.shape[1] - len(positions), model.embed_dim)
         with torch.no_grad():
             model.pos_embed.copy_(torch.cat([prefix, positions]))

@@ -7,6 +7,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.backbones.standardized_conv import standardize_convolutions
 from dense_cl.models.norm import norm_layer
 from dense_cl.registry import MODELS
 
@@ -30,6 +31,8 @@ class ResNet(TorchvisionResNet):
         out_indices: stages to return, 0 (stride 4) to 3 (stride 32).
         norm: 'BN', 'SyncBN' or 'GN' (32 groups).
         zero_init_residual: start every residual branch at zero.
+        standardize_weights: standardise the weights of all convolutions, as BYOL without batch
+            statistics does together with 'GN' (Richemond et al., arXiv 2010.10241).
 
     Attributes:
         out_channels: channels of the returned maps.
@@ -42,6 +45,7 @@ class ResNet(TorchvisionResNet):
         out_indices: tuple[int, ...] = (0, 1, 2, 3),
         norm: str = "BN",
         zero_init_residual: bool = False,
+        standardize_weights: bool = False,
     ) -> None:
         if depth not in _BLOCKS:
             raise DenseCLError(f"ResNet has no depth {depth}; choose among {list(_BLOCKS)}.")
@@ -51,6 +55,8 @@ class ResNet(TorchvisionResNet):
         layer: Callable[[int], nn.Module] = norm_layer(norm)
         super().__init__(block, layers, zero_init_residual=zero_init_residual, norm_layer=layer)
         del self.fc, self.avgpool
+        if standardize_weights:
+            standardize_convolutions(self)
         self.out_indices = tuple(sorted(out_indices))
         self.out_channels = tuple(64 * block.expansion * 2**i for i in self.out_indices)
         self.strides = tuple(4 * 2**i for i in self.out_indices)

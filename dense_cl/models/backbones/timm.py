@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.models.norm import SyncBatchNorm2d
 from dense_cl.registry import MODELS
 
 _PYRAMID_STRIDES = (4, 8, 16, 32)
@@ -33,6 +34,7 @@ class TimmBackbone(nn.Module):
             whose maps all have one stride (plain vision transformers) under a feature pyramid.
         class_token: represent an image by the class token behind the model's final norm, which
             then applies to the last map too. For vision transformers that have one.
+        sync_bn: synchronise batch norm over processes.
         **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
             take images of varying size are built so.
 
@@ -53,12 +55,15 @@ class TimmBackbone(nn.Module):
         pretrained: bool = False,
         pyramid: bool = False,
         class_token: bool = False,
+        sync_bn: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__()
         # Any: torch's stubs take every attribute of a module for a tensor.
         model: Any = _create(model_name, pretrained, kwargs)
         self.model = model
+        if sync_bn:
+            _synchronize_batch_norm(model)
         levels = len(model.feature_info)
         wanted = range(-min(4, levels), 0) if out_indices is None else out_indices
         if not all(-levels <= index < levels for index in wanted):
@@ -102,7 +107,8 @@ class TimmBackbone(nn.Module):
             output_fmt="NCHW",
             intermediates_only=not self.class_token,
         )
-        maps, token = output, ()
+        maps = output
+        token: tuple[Tensor, ...] = ()
         if self.class_token:
             final_BNC, maps = output  # all tokens, normalised
             patches_BCN = final_BNC[:, model.num_prefix_tokens :].transpose(1, 2)
@@ -113,6 +119,29 @@ class TimmBackbone(nn.Module):
             sizes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
             maps = [_resample(m, size) for m, size in zip(maps, sizes, strict=True)]
         return (*maps, *token) if with_token else tuple(maps)
+
+
+class _SyncBatchNormAct2d(SyncBatchNorm2d):
+    """``SyncBatchNorm2d`` with what timm's batch norm may hold besides: dropout and activation."""
+
+    def __init__(self, plain: nn.BatchNorm2d) -> None:
+        super().__init__(plain.num_features, plain.eps, plain.momentum)
+        self.load_state_dict(plain.state_dict())
+        self.drop: nn.Module = getattr(plain, "drop", nn.Identity())
+        self.act: nn.Module = getattr(plain, "act", nn.Identity())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise over all ranks, and do the rest."""
+        return self.act(self.drop(super().forward(x_BCHW)))
+
+
+def _synchronize_batch_norm(module: nn.Module) -> None:
+    """Replace every ``BatchNorm2d`` inside ``module``, timm's included, with its state."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, _SyncBatchNormAct2d(child))
+        else:
+            _synchronize_batch_norm(child)
 
 
 def _resample(stage: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,31 @@
+"""MoCo v3, ViT-Ti/16, 96 px, 40 epochs of 2,700 photos on two CPU cores.
+
+Paper: Chen et al., arXiv 2104.02057, at a small scale of our own: 36 patches of 16 px.
+Cost: 3,360 iterations of 32 images.
+Expected: not measured yet; docs/results.md has what is.
+
+    dense-cl pretrain moco_v3_vit_tiny_1xb32_cosine_40e_voc_animals \
+        --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
+"""
+
+# Of the MoCo v2 recipe all but the model: views, schedule and data are the same.
+_base_ = "../moco_v2/moco_v2_resnet18_1xb32_cosine_40e_voc_animals.py"
+model = dict(
+    backbone=dict(type="MoCoV3ViT", model_name="vit_tiny_patch16_224", img_size=96, _delete_=True),
+    target=dict(ema_decay=dict(kind="cosine", start=0.99, end=1.0), _delete_=True),
+    objectives=[
+        dict(
+            type="MoCoV3",
+            temperature=0.2,
+            head=dict(
+                type="MLPHead",
+                hidden_channels=512,
+                out_channels=256,
+                num_layers=3,
+                norm="BN",
+                norm_last=True,
+            ),
+            predictor=dict(hidden_channels=512, norm="BN", norm_last=True),
+        )
+    ],
+)
