@@ -13,6 +13,7 @@ from dense_cl.diagnostics.sweep import temperature_sweep
 from dense_cl.diagnostics.tolerance import has_pairs
 
 _JUDGED = 10  # hardest negatives in the sentence
+_SWEPT = 512  # labelled images that the sweep is fitted to and measured on, at most
 
 
 def examine(
@@ -61,7 +62,9 @@ def examine(
         by_label = label_measures(labelled_MQD[:, 0], labels_M)
         judgements += judge(by_label, len(labels_M), channels)
         measures |= by_label
-        if has_pairs(labels_M[1::2]):
-            result["sweep"] = temperature_sweep(labelled_MQD[:, 1], labelled_MQD[:, 2], labels_M)
+        some = slice(None, None, -(-len(labels_M) // _SWEPT))
+        if has_pairs(labels_M[some][1::2]):
+            _, first, second = labelled_MQD[some].unbind(dim=1)
+            result["sweep"] = temperature_sweep(first, second, labels_M[some])
     judged = [asdict(j) | {"verdict": j.verdict} for j in judgements]
     return {"measures": measures, "judgements": judged, **result}
