@@ -1,8 +1,8 @@
 """dense_cl: dense and scene-level representation learning.
 
-``pretrain(config, data=...)``, ``load_backbone(file)`` and ``finetune(config, backbone=...)`` are
-the whole Python interface for everyday use; each is imported when first used, so that
-``import dense_cl`` costs nothing.
+``pretrain(config, data=...)``, ``diagnose(backbone, data=...)``, ``load_backbone(file)`` and
+``finetune(config, backbone=...)`` are the whole Python interface for everyday use; each is imported
+when first used, so that ``import dense_cl`` costs nothing.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ _LAZY = {
     "pretrain": "dense_cl.engine.pretrain",
     "load_backbone": "dense_cl.transfer.loading",
     "finetune": "dense_cl.transfer.finetune",
+    "diagnose": "dense_cl.diagnostics.diagnose",
 }
 __all__ = ["__version__", *_LAZY]
 

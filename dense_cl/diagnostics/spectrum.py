@@ -36,3 +36,22 @@ def covariance_spectrum(features_ND: Tensor) -> Tensor:
     features = features_ND.detach().to(at_least_float32(features_ND))
     variances = torch.linalg.svdvals(features - features.mean(dim=0)).square()
     return variances / variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)
+
+
+def principal_plane(features_ND: Tensor) -> Tensor:
+    """Return where the features lie on their first two principal components.
+
+    Args:
+        features_ND: (N, D) features of N images; their directions count, not their lengths.
+
+    Returns:
+        (N, 2), without gradient; the signs are such that the coordinate of largest absolute value
+        is positive on both axes.
+    """
+    unit = torch.nn.functional.normalize(
+        features_ND.detach().to(at_least_float32(features_ND)), dim=1
+    )
+    vectors, values, _ = torch.linalg.svd(unit - unit.mean(dim=0), full_matrices=False)
+    plane = torch.nn.functional.pad(vectors * values, (0, 1))[:, :2]
+    largest = plane.gather(0, plane.abs().argmax(dim=0, keepdim=True))
+    return plane * torch.where(largest < 0, -1.0, 1.0)

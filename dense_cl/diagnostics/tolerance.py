@@ -32,8 +32,12 @@ def tolerance(features_ND: Tensor, labels_N: Tensor) -> Tensor:
         features_ND.detach().to(at_least_float32(features_ND)), dim=1
     )
     sizes = labels_N.bincount()
-    pairs = (sizes * (sizes - 1)).sum()
-    if pairs == 0:
+    if not has_pairs(labels_N):
         raise DenseCLError("tolerance needs a class with at least two images; there is none.")
     sums = unit.new_zeros(len(sizes), unit.shape[1]).index_add_(0, labels_N, unit)
-    return (sums.square().sum() - unit.square().sum()) / pairs
+    return (sums.square().sum() - unit.square().sum()) / (sizes * (sizes - 1)).sum()
+
+
+def has_pairs(labels_N: Tensor) -> bool:
+    """Whether a class has two images."""
+    return bool((labels_N.bincount() > 1).any())

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 GOOD, BAD, TRUTH = (0, 158, 115), (213, 94, 0), (255, 255, 255)
-_PALETTE = (
+PALETTE = (
     (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233),
     (240, 228, 66), (140, 86, 75), (148, 103, 189), (127, 127, 127),
 )  # fmt: skip
@@ -151,7 +151,7 @@ def _enlarged(picture: Picture, scale: int) -> Image.Image:
 
 
 def _colour(found: Detection) -> tuple[int, int, int]:
-    return _PALETTE[found.colour % len(_PALETTE)]
+    return PALETTE[found.colour % len(PALETTE)]
 
 
 def _label(

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,17 @@ class Panel:
         title: above it.
         curves: name in the legend -> (x, y).
         levels: named horizontal lines, such as the value of chance.
+        xlabel: of the horizontal axis, if not that of the whole figure.
+        log: axes with a logarithmic scale, '', 'x', 'y' or 'xy'.
+        marks: what is written at each point of the only curve, which then gets dots.
     """
 
     title: str
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
-    levels: Mapping[str, float]
+    levels: Mapping[str, float] = field(default_factory=dict)
+    xlabel: str = ""
+    log: str = ""
+    marks: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -73,11 +79,20 @@ def curves(panels: Sequence[Panel], xlabel: str = "iteration") -> bytes:
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for (label, (x, y)), colour in zip(panel.curves.items(), _cycle(panel), strict=True):
-            axes.plot(x, y, color=colour, linewidth=1.6, label=label)
+            axes.plot(
+                x, y, "o-" if panel.marks else "-", color=colour, linewidth=1.6, label=label,
+                markersize=4,
+            )  # fmt: skip
+            for mark, across, up in zip(panel.marks, x, y, strict=False):
+                axes.annotate(
+                    mark, (across, up), xytext=(4, 4), textcoords="offset points", fontsize=7
+                )
         for label, level in panel.levels.items():
             axes.axhline(level, color="#888888", linewidth=1, linestyle="--", label=label)
         axes.set_title(panel.title, fontsize=9, loc="left")
-        axes.set_xlabel(xlabel, fontsize=8)
+        axes.set_xlabel(panel.xlabel or xlabel, fontsize=8)
+        axes.set_xscale("log" if "x" in panel.log else "linear")
+        axes.set_yscale("log" if "y" in panel.log else "linear")
         _finish(axes, legend=len(panel.curves) + len(panel.levels) > 1)
     return _png(figure)
 

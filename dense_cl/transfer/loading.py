@@ -13,7 +13,7 @@ from dense_cl.transfer.weights_file import read_weights
 
 _CLASSIFIERS = ("fc.", "head.", "classifier.", "head_dist.")
 _REGISTERED = re.compile(r"((dense_cl|mmdet|mmcv|mmengine)\.)?[A-Za-z0-9_]+")
-_DOWNLOADS = ("pretrained", "init_cfg", "checkpoint_path")  # the weights come from the file
+DOWNLOADS = ("pretrained", "init_cfg", "checkpoint_path")  # the weights come from the file
 _BLOCKS_PER_STAGE: dict[tuple[tuple[int, ...], bool], int] = {
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
@@ -196,18 +196,28 @@ def rebuild(architecture: Mapping[str, Any], file: str | Path) -> nn.Module:
     """
     from dense_cl.models import build_backbone
 
-    cfg = {key: value for key, value in architecture.items() if key not in _DOWNLOADS}
-    for name in _types(cfg):
-        # The registry would import any dotted name, so a file could name any function there is.
-        if not _REGISTERED.fullmatch(name):
-            raise DenseCLError(
-                f"'{file}' is refused: its architecture names '{name}', which is no backbone or "
-                "layer of dense_cl or MMDetection."
-            )
+    cfg = {key: value for key, value in architecture.items() if key not in DOWNLOADS}
+    refuse_foreign_types(cfg, file)
     try:
         return build_backbone(cfg)
     except DenseCLError as error:
         raise DenseCLError(f"'{file}' describes a backbone that cannot be built: {error}") from None
+
+
+def refuse_foreign_types(description: Any, file: str | Path) -> None:
+    """Check that a description out of a file names nothing but registered classes.
+
+    The registry would import any dotted name, so that a file could name any function there is.
+
+    Raises:
+        DenseCLError: names the first one that is not.
+    """
+    for name in _types(description):
+        if not _REGISTERED.fullmatch(name):
+            raise DenseCLError(
+                f"'{file}' is refused: its description names '{name}', which is no class of "
+                "dense_cl or MMDetection."
+            )
 
 
 def _types(value: Any) -> Iterator[str]:

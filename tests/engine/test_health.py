@@ -92,14 +92,12 @@ def test_symptoms(terms: dict[str, float], expected: set[str]) -> None:
 
 
 def test_every_alarm_says_what_is_wrong_and_how_to_mend_it() -> None:
-    terms = dict(byol_projection_std=1e-4, byol_projection_rank=1.2, info_nce=math.log(1025))
+    terms = dict(byol_projection_std=1e-4, feature_rank=1.2, info_nce=math.log(1025))
     found = symptoms(terms, BANKS, CHANNELS, images=32)
     assert "byol projections (complete collapse). Usual causes: no predictor" in str(
         found["byol_projection_std"]
     )
-    assert "rank of the byol projections of 32 images is 1.2, below 2.5" in str(
-        found["byol_projection_rank"]
-    )
+    assert "rank of the features of 32 images is 1.2, below 2.5" in str(found["feature_rank"])
     assert "Check the learning rate" in str(found["info_nce"])
 
 
@@ -118,18 +116,20 @@ def alarms_of(work_dir: Path, symptom: str) -> list[int]:
     return [a["iteration"] for a in summary["alarms"] if a["symptom"] == symptom]
 
 
-def test_alarm_waits_for_patience_and_is_repeated_by_epoch(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("patience", "expected"), [(1, [3, 13]), (3, [4])])
+def test_alarm_waits_for_patience_and_is_seldom_repeated(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int, expected: list
 ) -> None:
     monkeypatch.setattr("dense_cl.engine.hooks.health._EVERY", 1)
     # A dead backbone: all features are equal, so the contrast is at chance for good.
     cfg = tiny_config(
         photos, tmp_path, optim_wrapper__optimizer__lr=0.0,
-        default_hooks__health=dict(grace=2, patience=3),
+        default_hooks__health=dict(grace=2, patience=patience), train_cfg__max_epochs=4,
     )  # fmt: skip
     cfg.custom_hooks = [dict(type="Deaden")]
     pretrain(cfg)
-    assert alarms_of(tmp_path, "feature_std") == [4, 8, 12]  # epochs of 4 iterations
+    assert alarms_of(tmp_path, "feature_std") == expected
+    assert alarms_of(tmp_path, "feature_rank") == []  # one alarm for one collapse
     assert alarms_of(tmp_path, "info_nce") == []  # leaving chance may take ten times as long
 
 

@@ -31,8 +31,9 @@ _COMPLETE = (
     "stop-gradient, a target network without a slow ema_decay, or a learning rate that is too high."
 )
 _DIMENSIONAL = (
-    "the {what} vary in hardly any direction (dimensional collapse). Usual mends: normalisation in "
-    "the head (norm='BN'), a lower learning rate or weight decay, weaker augmentations."
+    "the {what} vary in hardly any direction (dimensional collapse). Usual causes: a missing "
+    "stop-gradient or predictor behind a normalised head, a learning rate or weight decay that is "
+    "too high, augmentations that are too strong, no normalisation in the head (norm='BN')."
 )
 
 
@@ -53,8 +54,8 @@ class HealthHook(Hook):
         grace: iterations at the start without alarms; features often draw together at first. By
             default half an epoch, between 50 and 500.
         patience: iterations in a row that a symptom must last. By default a quarter of an epoch,
-            between 20 and 200. An alarm is repeated after an epoch, or after ``patience``
-            iterations if those are more.
+            between 20 and 200. An alarm is repeated after an epoch, or after ten times
+            ``patience`` if that is longer.
     """
 
     priority = "HIGH"
@@ -70,7 +71,7 @@ class HealthHook(Hook):
         epoch = len(runner.train_dataloader)
         self._grace = min(max(epoch // 2, 50), 500) if self.grace is None else self.grace
         self._patience = min(max(epoch // 4, 20), 200) if self.patience is None else self.patience
-        self._repeat = max(epoch, self._patience)
+        self._repeat = max(epoch, 10 * self._patience)
         self._banks = {
             f"objectives.{name}.bank": objective.num_negatives
             for name, objective in learner.named_objectives()
@@ -203,7 +204,7 @@ def symptoms(
                 if std < low_std
                 else None
             )
-        if rank is not None:
+        if rank is not None and not found.get(f"{space}_std"):
             found[f"{space}_rank"] = (
                 f"the effective rank of the {what} of {images} images is {rank:.1f}, below "
                 f"{low_rank:.1f}: {_DIMENSIONAL.format(what=what)}"

@@ -1,0 +1,97 @@
+"""Who is examined: a backbone, the heads it was trained with, and the views it was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from dense_cl.engine.checkpoint import load_checkpoint
+from dense_cl.engine.config import load_config
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
+from dense_cl.paths import configs_dir
+from dense_cl.transfer.learner_file import load_learner
+
+FEATURES = "features"
+_VIEWS = "_base_/views/moco_v2_224.py"  # for weights that come without a recipe
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Maps images to every space that is measured.
+
+    Attributes:
+        backbone: gives the ``features``, its pooled deepest maps.
+        views: configs of the view groups to look through.
+        heads: projection heads by the name of their space, ``<objective>_projection``.
+        temperatures: of the objectives that have one, by the same names.
+        note: what could not be had, for the reader.
+    """
+
+    backbone: FrozenBackbone
+    views: Sequence[Mapping[str, Any]]
+    heads: Mapping[str, nn.Module] = field(default_factory=dict)
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @classmethod
+    def load(cls, file: str | Path, size: int | None = None, seed: int = 0) -> "Subject":
+        """Load a checkpoint with its heads and views; other weights get MoCo v2's views.
+
+        Args:
+            file: pretraining checkpoint, exported backbone, or ``random[:ARCH]``.
+            size: side of the views in pixels instead of the recipe's.
+            seed: of random weights.
+
+        Raises:
+            DenseCLError: no such file, or not a backbone.
+        """
+        backbone = FrozenBackbone.load(file, seed)
+        random = str(file).partition(":")[0] == RANDOM
+        default = _resized(load_config(configs_dir() / _VIEWS).train_dataloader.dataset.views, size)
+        if random or Path(file).suffix == ".safetensors" or not _has_heads(file):
+            return cls(backbone, default)
+        try:
+            pretrained = load_learner(file)
+        except DenseCLError as error:
+            return cls(
+                backbone, default, note=f"{error} Only the backbone's features are measured."
+            )
+        heads, temperatures = {}, {}
+        for name, objective in pretrained.learner.named_objectives():
+            head = getattr(objective, "head", None)
+            if isinstance(head, nn.Module):
+                heads[f"{name}_projection"] = head.eval().to(backbone.mean.device)
+                temperature = getattr(objective, "temperature", None)
+                if isinstance(temperature, float):
+                    temperatures[f"{name}_projection"] = temperature
+        return cls(backbone, _resized(pretrained.views, size), heads, temperatures)
+
+    @torch.no_grad()
+    def encode(self, images_NQHWC: Tensor) -> dict[str, Tensor]:
+        """Return the features (N, Q, D) of uint8 RGB images in every space with one vector each."""
+        images, views = images_NQHWC.shape[:2]
+        parts: dict[str, list[Tensor]] = {}
+        for batch in images_NQHWC.flatten(0, 1).split(_BATCH):
+            last = self.backbone.last(batch)
+            vectors = {FEATURES: last.mean(dim=(2, 3))}
+            vectors |= {name: head(last) for name, head in self.heads.items()}
+            for name, value in vectors.items():
+                if isinstance(value, Tensor) and value.dim() == 2:
+                    parts.setdefault(name, []).append(value.float().cpu())
+        return {name: torch.cat(part).view(images, views, -1) for name, part in parts.items()}
+
+
+def _has_heads(file: str | Path) -> bool:
+    state_dict = load_checkpoint(file).get("state_dict", {})
+    return any(key.startswith("objectives.") for key in state_dict)
+
+
+def _resized(views: Sequence[Mapping[str, Any]], size: int | None) -> list[dict[str, Any]]:
+    plain = Config(dict(views=list(views))).to_dict()["views"]
+    return [dict(group, size=(size, size)) if size else dict(group) for group in plain][:1]
