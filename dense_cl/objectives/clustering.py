@@ -54,7 +54,7 @@ class ClusterObjective(Objective):
     def embed(self, features: FeatureBundle, views: tuple[int, ...]) -> Tensor:
         """Return the unit embeddings of some views, (V, B, D), in float32 at least."""
         pooled = torch.cat([features.online[v].pooled for v in views])
-        return unit(self.head(pooled[:, :, None, None])).unflatten(0, (len(views), -1))
+        return unit(self.head(pooled)).unflatten(0, (len(views), -1))
 
 
 def similarities(embedding: Tensor, prototypes_KD: Tensor) -> Tensor:
