@@ -123,8 +123,10 @@ def test_recipes_are_valid_and_documented(path: Path) -> None:
     assert text.startswith('"""')
     for word in ("Paper:", "Cost:", "Expected:", path.stem):
         assert word in text
-    assert path.parent.name == path.stem.split("_resnet")[0]
-    assert f"resnet{cfg.model.backbone.depth}_" in path.stem
+    assert path.stem.startswith(f"{path.parent.name}_")
+    backbone = cfg.model.backbone
+    name = backbone.get("model_name", f"resnet{backbone.get('depth')}").split("_patch")[0]
+    assert f"_{name}_" in path.stem
     assert f"xb{cfg.train_dataloader.batch_size}_" in path.stem
     assert f"_{cfg.train_cfg.max_epochs}e_" in path.stem
 
