@@ -2,27 +2,16 @@
 
 import pytest
 import torch
-from learners import (
-    IMAGE_METHODS,
-    TwoConvolutions,
-    build_learner,
-    dense_info_nce,
-    info_nce,
-    random_data,
-)
+from learners import IMAGE_METHODS, METHODS, TwoConvolutions, begin, build_learner, random_data
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.gradient_cache import encode_in_chunks
 
-METHODS = {
-    **{name: [method] for name, method in IMAGE_METHODS.items()},
-    "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
-}
-
 
 def gradients(learner, data):
+    begin(learner, data)
     losses = learner(**learner.data_preprocessor(data, True))
     total, _ = learner.parse_losses(losses)
     total.backward()
