@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from dense_cl.diagnostics.collapse import effective_rank, feature_std
 from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import build_backbone
-from dense_cl.models.batch_shuffle import BatchShuffle
+from dense_cl.models.encoding import Encoding
 from dense_cl.models.features import FeatureBundle, ViewFeatures
-from dense_cl.models.gradient_cache import encode_in_chunks
 from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
 from dense_cl.models.target import TargetNetwork
 from dense_cl.registry import MODELS, OBJECTIVES
@@ -65,12 +64,10 @@ class Learner(BaseModel):
         super().__init__(data_preprocessor=preprocessor)
         self.backbone = build_backbone(backbone)
         self.target = TargetNetwork(self.backbone, **target) if target is not None else None
-        self.shuffle_bn = shuffle_bn
         if chunk_size is not None and chunk_size < 1:
             raise DenseCLError(
                 f"model.chunk_size is {chunk_size}; give at least 1, or None for whole batches."
             )
-        self.chunk_size = chunk_size
         self.objectives = nn.ModuleDict()
         self.weights: dict[str, Schedule] = {}
         for cfg in objectives:
@@ -78,6 +75,13 @@ class Learner(BaseModel):
         self.total_steps = 0
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._check_objectives()
+        self.encoding = Encoding(
+            num_stages=max(o.num_stages for _, o in self.named_objectives()),
+            class_token=self.backbone.class_token,
+            joint_views=any(o.joint_views for _, o in self.named_objectives()),
+            shuffle_bn=shuffle_bn,
+            chunk_size=chunk_size,
+        )
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -141,7 +145,7 @@ class Learner(BaseModel):
             return self.backbone(views[0].image)
         if mode != "loss":
             raise DenseCLError(f"Learner has no mode '{mode}'; use 'loss' or 'tensor'.")
-        features = self._encode(views, index)
+        features = self.encode(views, index)
         losses = self._diagnostics(features)
         for name, objective in self.named_objectives():
             output = objective(features)
@@ -151,65 +155,17 @@ class Learner(BaseModel):
             losses |= {f"{name}_{term}": value for term, value in output.diagnostics.items()}
         return losses
 
-    def _encode(self, views: Sequence[ViewBatch], index: Tensor | None = None) -> FeatureBundle:
+    def encode(self, views: Sequence[ViewBatch], index: Tensor | None = None) -> FeatureBundle:
+        """Run the views that objectives look at through the encoders."""
         step = int(self.step)
         online_views = sorted({v for _, o in self.named_objectives() for v in o.online_views})
         target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
-        self._require_views(max(online_views + target_views) + 1, len(views))
-        online = self._encode_online(views, online_views)
-        target = {v: self._encode_target(views[v], step * len(views) + v) for v in target_views}
+        _require_views(max(online_views + target_views) + 1, len(views))
+        online = self.encoding.online(self.backbone, views, online_views)
+        target: dict[int, ViewFeatures] = {}
+        if self.target is not None:
+            target = self.encoding.target(self.target, views, target_views, step)
         return FeatureBundle(online, target, step, self.total_steps, index)
-
-    def _require_views(self, needed: int, given: int) -> None:
-        if given < needed:
-            raise DenseCLError(
-                f"the objectives need {needed} views of every image, the data give {given};"
-                " raise 'count' of a view group."
-            )
-
-    def _encode_online(
-        self, views: Sequence[ViewBatch], wanted: Sequence[int]
-    ) -> dict[int, ViewFeatures]:
-        """Run the wanted views, one by one or all of a size together."""
-        joint = any(o.joint_views for _, o in self.named_objectives())
-        calls: dict[Any, list[int]] = {}
-        for v in wanted:
-            calls.setdefault(views[v].view_size if joint else v, []).append(v)
-        encoded: dict[int, ViewFeatures] = {}
-        for together in calls.values():
-            images = [views[v].image for v in together]
-            image = torch.cat(images) if len(images) > 1 else images[0]
-            outputs = self._run(self.backbone, image)
-            parts = zip(*(output.chunk(len(together)) for output in outputs), strict=True)
-            encoded |= {
-                v: self._features(views[v], part) for v, part in zip(together, parts, strict=True)
-            }
-        return {v: encoded[v] for v in wanted}
-
-    def _encode_target(self, view: ViewBatch, seed: int) -> ViewFeatures:
-        assert self.target is not None
-        if not self.shuffle_bn:
-            return self._features(view, self._run(self.target, view.image))
-        shuffle = BatchShuffle.draw(len(view.image), seed, view.image.device)
-        outputs = self._run(self.target, shuffle.shuffle(view.image))
-        return self._features(view, tuple(shuffle.unshuffle(output) for output in outputs))
-
-    def _run(self, network: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the deepest stage maps, and the class token behind them if there is one."""
-        options = {"with_token": True} if self.backbone.class_token else {}
-        kept = max(o.num_stages for _, o in self.named_objectives()) + len(options)
-
-        def encode(images: Tensor) -> tuple[Tensor, ...]:
-            return tuple(network(images, **options))[-kept:]
-
-        if self.chunk_size is None:
-            return encode(image)
-        return encode_in_chunks(network, encode, image, self.chunk_size)
-
-    def _features(self, view: ViewBatch, outputs: tuple[Tensor, ...]) -> ViewFeatures:
-        if self.backbone.class_token:
-            return ViewFeatures(outputs[:-1], view, outputs[-1])
-        return ViewFeatures(outputs, view)
 
     @torch.no_grad()
     def _diagnostics(self, features: FeatureBundle) -> dict[str, Tensor]:
@@ -233,8 +189,8 @@ class Learner(BaseModel):
     def observe(self, data: Mapping[str, Any]) -> None:
         """Show a batch, as collated, to the objectives that asked for it."""
         batch = self.data_preprocessor(data, True)
-        self._require_views(max(self.observed_views) + 1, len(batch["views"]))
-        online = self._encode_online(batch["views"], self.observed_views)
+        _require_views(max(self.observed_views) + 1, len(batch["views"]))
+        online = self.encoding.online(self.backbone, batch["views"], self.observed_views)
         features = FeatureBundle(online, {}, index=batch["index"])
         for _, objective in self.named_objectives():
             if objective.observed_views:
@@ -265,6 +221,14 @@ class Learner(BaseModel):
         for network in self.target_networks():
             network.update(step, self.total_steps)
         self.step += 1
+
+
+def _require_views(needed: int, given: int) -> None:
+    if given < needed:
+        raise DenseCLError(
+            f"the objectives need {needed} views of every image, the data give {given};"
+            " raise 'count' of a view group."
+        )
 
 
 def snake_case(name: str) -> str:

@@ -94,7 +94,7 @@ def test_learner_trains_from_the_token_and_leaves_the_fixed_parts_bit_identical(
     assert not torch.equal(learner.backbone.get_parameter("model.blocks.0.mlp.fc1.weight"), start)
 
     prepared = learner.data_preprocessor(data, True)
-    view = learner.eval()._encode(prepared["views"]).online[0]
+    view = learner.eval().encode(prepared["views"]).online[0]
     assert torch.equal(view.pooled, view.token)
     torch.testing.assert_close(view.token, image_vectors(learner.backbone, view.view.image))
 

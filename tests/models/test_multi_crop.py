@@ -49,7 +49,7 @@ def test_features_are_those_of_the_concatenated_batch():
     objective = {**IMAGE_METHODS["swav"], "num_views": 4}
     learner = prepared(objective, dense_info_nce())
     views = learner.data_preprocessor(multi_crop(3, [32, 16, 32, 16]), True)["views"]
-    online = learner._encode(views).online
+    online = learner.encode(views).online
     assert list(online) == [0, 1, 2, 3]
     for members in ((0, 2), (1, 3)):
         whole = learner.backbone(torch.cat([views[v].image for v in members]))[-1]
@@ -62,7 +62,7 @@ def test_gradients_are_those_of_the_concatenated_batch():
     learner = prepared({**IMAGE_METHODS["swav"], "num_views": 3})
     views = learner.data_preprocessor(multi_crop(3, [32, 16, 16]), True)["views"]
     weight = learner.backbone.first[0].weight
-    online = learner._encode(views).online
+    online = learner.encode(views).online
     (mine,) = torch.autograd.grad(sum(f.pooled.square().sum() for f in online.values()), weight)
     calls = (views[0].image, torch.cat([views[1].image, views[2].image]))
     pooled = [learner.backbone(image)[-1].mean(dim=(2, 3)) for image in calls]
