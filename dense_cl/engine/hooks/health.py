@@ -1,6 +1,7 @@
 """Stop a run that went wrong, and say so when it looks as if it will."""
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,16 +55,16 @@ class HealthHook(Hook):
     Args:
         grace: iterations at the start without alarms; features often draw together at first. By
             default half an epoch, between 50 and 500.
-        patience: iterations in a row that a symptom must last. By default a quarter of an epoch,
-            between 20 and 200. An alarm is repeated after an epoch, or after ten times
-            ``patience`` if that is longer.
+        patience: iterations over which a value is averaged before it is judged. By default a
+            quarter of an epoch, between 20 and 200. An alarm is repeated after an epoch, or after
+            ten times ``patience`` if that is longer.
     """
 
     priority = "HIGH"
 
     def __init__(self, grace: int | None = None, patience: int | None = None) -> None:
         self.grace, self.patience = grace, patience
-        self._since: dict[str, int] = {}
+        self._recent: dict[str, deque[float]] = {}
         self._told: dict[str, int] = {}
 
     def before_train(self, runner: PretrainRunner) -> None:
@@ -133,23 +134,29 @@ class HealthHook(Hook):
         self._projections.clear()
         if "effective_rank" in terms:
             terms["feature_rank"] = terms["effective_rank"]
-        found = symptoms(terms, self._banks, channels, len(data_batch["index"]))
-        self._report(runner, found)
+        for name, value in readings(terms, self._banks).items():
+            window = self._factor(name) * self._patience // _EVERY + 1
+            self._recent.setdefault(name, deque(maxlen=window)).append(value)
+        means = {
+            name: sum(recent) / len(recent)
+            for name, recent in self._recent.items()
+            if len(recent) == recent.maxlen and runner.iter >= self._factor(name) * self._grace
+        }
+        self._report(runner, symptoms(means, self._banks, channels, len(data_batch["index"])))
 
-    def _report(self, runner: PretrainRunner, found: Mapping[str, str | None]) -> None:
+    @staticmethod
+    def _factor(name: str) -> int:
+        return 1 if name.endswith(("_std", "_rank")) else _CHANCE_FACTOR
+
+    def _report(self, runner: PretrainRunner, found: Mapping[str, str]) -> None:
         now: int = runner.iter
         for name, message in found.items():
-            if message is None:
-                self._since.pop(name, None)
+            if now - self._told.get(name, -math.inf) < self._repeat:
                 continue
-            since = self._since.setdefault(name, now)
-            factor = 1 if name.endswith(("_std", "_rank")) else _CHANCE_FACTOR
-            lasting = now - since >= factor * self._patience and now >= factor * self._grace
-            if lasting and now - self._told.get(name, -math.inf) >= self._repeat:
-                self._told[name] = now
-                runner.logger.warning(f"alarm at iteration {now + 1}: {message}")
-                self._alarms.append(dict(iteration=now + 1, symptom=name, message=message))
-                runner.message_hub.update_info("alarms", self._alarms)
+            self._told[name] = now
+            runner.logger.warning(f"alarm at iteration {now + 1}: {message}")
+            self._alarms.append(dict(iteration=now + 1, symptom=name, message=message))
+            runner.message_hub.update_info("alarms", self._alarms)
 
 
 def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
@@ -171,48 +178,62 @@ def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
         )
 
 
-def symptoms(
-    terms: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
-) -> dict[str, str | None]:
-    """Return what was looked at in the terms of one iteration: a message, or None if all is well.
+def readings(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, float]:
+    """Return the values that are judged, out of the terms of one iteration.
 
     Args:
         terms: what the ``Learner`` returned, and ``<space>_std`` and ``<space>_rank`` of
             every space.
         banks: queue size by module name (``objectives.<objective>.bank``).
+
+    Returns:
+        The spreads as they are; the terms that have a queue as their distance from chance.
+    """
+    values = {name: value for name, value in terms.items() if name.endswith(("_std", "_rank"))}
+    for name, size in _queues(terms, banks).items():
+        values[name] = abs(terms[name] - chance_level(size))
+    return values
+
+
+def symptoms(
+    means: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
+) -> dict[str, str]:
+    """Return what looks wrong, a message by name.
+
+    Args:
+        means: of ``readings`` over some iterations.
+        banks: queue size by module name.
         channels: dimension by space, ``feature`` (the backbone's) or ``<objective>_projection``.
         images: of the batch that the ranks were computed from.
     """
-    found: dict[str, str | None] = {}
-    for bank, size in banks.items():
-        name = next((name for name in bank.split(".") if name in terms), None)
-        if name is not None:
-            chance = chance_level(size)
-            found[name] = None
-            if abs(terms[name] - chance) < _CHANCE_MARGIN:
-                found[name] = (
-                    f"{name} sits at ln(K+1) = {chance:.3f}: the features tell nothing apart. "
-                    "Check the learning rate (too high or 0), the temperature and the "
-                    "augmentations."
-                )
+    found = {}
+    for name, size in _queues(means, banks).items():
+        if means[name] < _CHANCE_MARGIN:
+            found[name] = (
+                f"{name} sits at ln(K+1) = {chance_level(size):.3f}: the features tell nothing "
+                "apart. Check the learning rate (too high or 0), the temperature and the "
+                "augmentations."
+            )
     for space, width in channels.items():
         what = f"{space.replace('_', ' ')}s"
-        std, rank = terms.get(f"{space}_std"), terms.get(f"{space}_rank")
+        std, rank = means.get(f"{space}_std", math.inf), means.get(f"{space}_rank", math.inf)
         low_std, low_rank = collapsed_feature_std(width), collapsed_rank(images, width)
-        if std is not None:
+        if std < low_std:  # which brings the rank down, too
             found[f"{space}_std"] = (
                 f"{space}_std is {std:.2e}, below {low_std:.2e}: {_COMPLETE.format(what=what)}"
-                if std < low_std
-                else None
             )
-        if rank is not None and not found.get(f"{space}_std"):
+        elif rank < low_rank:
             found[f"{space}_rank"] = (
                 f"the effective rank of the {what} of {images} images is {rank:.1f}, below "
                 f"{low_rank:.1f}: {_DIMENSIONAL.format(what=what)}"
-                if rank < low_rank
-                else None
             )
     return found
+
+
+def _queues(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, int]:
+    """Queue size by the term that is a contrast with the queue."""
+    named = {next((n for n in bank.split(".") if n in terms), ""): k for bank, k in banks.items()}
+    return {name: size for name, size in named.items() if name}
 
 
 def queue_warnings(banks: Mapping[str, int], images: int) -> list[str]:
