@@ -9,34 +9,17 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from dense_cl.diagnostics.collapse import (
-    chance_level,
-    collapsed_feature_std,
-    collapsed_rank,
-    effective_rank,
-    feature_std,
-)
+from dense_cl.diagnostics.alarm import queue_warnings, readings, symptoms
+from dense_cl.diagnostics.collapse import effective_rank, feature_std
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.errors import DenseCLError
 from dense_cl.models.memory_bank import MemoryBank
 from dense_cl.registry import HOOKS
 
-# "At chance" means within this of ln(K + 1); healthy runs are well below once they have begun.
-_CHANCE_MARGIN = 0.02
 # Leaving chance takes a contrast with a queue longer than collapse takes to show.
 _CHANCE_FACTOR = 10
 # Reading a value waits for the GPU.
 _EVERY = 10
-
-_COMPLETE = (
-    "all images get the same {what} (complete collapse). Usual causes: no predictor, a missing "
-    "stop-gradient, a target network without a slow ema_decay, or a learning rate that is too high."
-)
-_DIMENSIONAL = (
-    "the {what} vary in hardly any direction (dimensional collapse). Usual causes: a missing "
-    "stop-gradient or predictor behind a normalised head, a learning rate or weight decay that is "
-    "too high, augmentations that are too strong, no normalisation in the head (norm='BN')."
-)
 
 
 @HOOKS.register_module()
@@ -133,7 +116,7 @@ class HealthHook(Hook):
             terms |= spread
         self._projections.clear()
         if "effective_rank" in terms:
-            terms["feature_rank"] = terms["effective_rank"]
+            terms["feature_rank"] = terms.pop("effective_rank")
         for name, value in readings(terms, self._banks).items():
             window = self._factor(name) * self._patience // _EVERY + 1
             self._recent.setdefault(name, deque(maxlen=window)).append(value)
@@ -176,74 +159,6 @@ def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
             "Lower optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad.max_norm=1.0, or "
             "try --no-amp."
         )
-
-
-def readings(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, float]:
-    """Return the values that are judged, out of the terms of one iteration.
-
-    Args:
-        terms: what the ``Learner`` returned, and ``<space>_std`` and ``<space>_rank`` of
-            every space.
-        banks: queue size by module name (``objectives.<objective>.bank``).
-
-    Returns:
-        The spreads as they are; the terms that have a queue as their distance from chance.
-    """
-    values = {name: value for name, value in terms.items() if name.endswith(("_std", "_rank"))}
-    for name, size in _queues(terms, banks).items():
-        values[name] = abs(terms[name] - chance_level(size))
-    return values
-
-
-def symptoms(
-    means: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
-) -> dict[str, str]:
-    """Return what looks wrong, a message by name.
-
-    Args:
-        means: of ``readings`` over some iterations.
-        banks: queue size by module name.
-        channels: dimension by space, ``feature`` (the backbone's) or ``<objective>_projection``.
-        images: of the batch that the ranks were computed from.
-    """
-    found = {}
-    for name, size in _queues(means, banks).items():
-        if means[name] < _CHANCE_MARGIN:
-            found[name] = (
-                f"{name} sits at ln(K+1) = {chance_level(size):.3f}: the features tell nothing "
-                "apart. Check the learning rate (too high or 0), the temperature and the "
-                "augmentations."
-            )
-    for space, width in channels.items():
-        what = f"{space.replace('_', ' ')}s"
-        std, rank = means.get(f"{space}_std", math.inf), means.get(f"{space}_rank", math.inf)
-        low_std, low_rank = collapsed_feature_std(width), collapsed_rank(images, width)
-        if std < low_std:  # which brings the rank down, too
-            found[f"{space}_std"] = (
-                f"{space}_std is {std:.2e}, below {low_std:.2e}: {_COMPLETE.format(what=what)}"
-            )
-        elif rank < low_rank:
-            found[f"{space}_rank"] = (
-                f"the effective rank of the {what} of {images} images is {rank:.1f}, below "
-                f"{low_rank:.1f}: {_DIMENSIONAL.format(what=what)}"
-            )
-    return found
-
-
-def _queues(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, int]:
-    """Queue size by the term that is a contrast with the queue."""
-    named = {next((n for n in bank.split(".") if n in terms), ""): k for bank, k in banks.items()}
-    return {name: size for name, size in named.items() if name}
-
-
-def queue_warnings(banks: Mapping[str, int], images: int) -> list[str]:
-    """Say which queues are longer than the data set."""
-    return [
-        f"the queue of {name} holds {size} keys and the data set only {images} images, so that "
-        f"each image meets its own older views as negatives. Set its queue_size below {images}."
-        for name, size in banks.items()
-        if size > images
-    ]
 
 
 def image_count(runner: PretrainRunner) -> int:
