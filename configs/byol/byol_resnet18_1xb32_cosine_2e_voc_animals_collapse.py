@@ -3,9 +3,10 @@
 Paper: Grill et al., arXiv 2006.07733; Chen and He (arXiv 2011.10566, section 2) quote 0.3 % top-1 for BYOL
 without its momentum encoder, table 5 of the paper.
 Cost: 168 iterations of 32 images.
-Expected: all projections equal after about 25 iterations, the alarm of complete collapse in the first epoch.
+Expected: all projections equal after about 25 iterations, the alarm of complete collapse at iteration 51, in the first
+epoch (seed 0).
 
-    dense-cl pretrain byol_collapse_resnet18_1xb32_cosine_2e_voc_animals \
+    dense-cl pretrain byol_resnet18_1xb32_cosine_2e_voc_animals_collapse \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
 """
 
