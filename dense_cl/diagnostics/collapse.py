@@ -71,15 +71,15 @@ def collapsed_feature_std(channels: int, share: float = 0.1) -> float:
 def collapsed_rank(images: int, channels: int) -> float:
     """Return the ``effective_rank`` below which features count as dimensionally collapsed.
 
-    Half the logarithm, to base 2, of the largest rank there can be: 2.5 of 32, 4 of 256. Not a
-    share of the largest: early in a healthy run, as long as it takes features to draw together and
-    spread again, the rank of projections goes down to a few, however large the batch.
+    0.4 times the logarithm, to base 2, of the largest rank there can be: 2 of 32, 3.2 of 256. Not a
+    share of the largest: in healthy runs, too, projections can draw together to a few
+    directions for the first hundreds of iterations (docs/diagnostics.md has measurements).
 
     Args:
         images: N they were computed from.
         channels: D of the features.
     """
-    return math.log2(min(images, channels)) / 2
+    return 0.4 * math.log2(min(images, channels))
 
 
 def chance_level(queue_size: int) -> float:

@@ -33,7 +33,10 @@ def tolerance(features_ND: Tensor, labels_N: Tensor) -> Tensor:
     )
     sizes = labels_N.bincount()
     if not has_pairs(labels_N):
-        raise DenseCLError("tolerance needs a class with at least two images; there is none.")
+        raise DenseCLError(
+            "tolerance compares images of one class, and no class has two. Give more labelled "
+            "images."
+        )
     sums = unit.new_zeros(len(sizes), unit.shape[1]).index_add_(0, labels_N, unit)
     return (sums.square().sum() - unit.square().sum()) / (sizes * (sizes - 1)).sum()
 

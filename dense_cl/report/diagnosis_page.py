@@ -85,7 +85,7 @@ def _page(result: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         f"{judged['measure']} ({name})"
         for name, space in result["spaces"].items()
         for judged in space["judgements"]
-        if not judged["healthy"]
+        if judged["healthy"] is False
     ]
     blocks = [
         html.verdict(

@@ -60,7 +60,7 @@ def read_recipe(text: str) -> dict[str, Any]:
     """Read the settings of a recipe that MMEngine wrote down, as data.
 
     Args:
-        text: assignments of literals and of ``dict(key=value)``; nothing is executed.
+        text: assignments of literals and of ``dict(...)``; nothing is executed.
 
     Raises:
         DenseCLError: anything else in it.
@@ -77,9 +77,11 @@ def read_recipe(text: str) -> dict[str, Any]:
 
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call):
-        if getattr(node.func, "id", None) != "dict" or node.args:
+        if getattr(node.func, "id", None) != "dict":
             raise ValueError(f"line {node.lineno} holds a call, which is not run")
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        keywords = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        # dict({'.predictor.': 1}): keys that are no names.
+        return {k: v for mapping in node.args for k, v in _value(mapping).items()} | keywords
     if isinstance(node, ast.Dict):
         keys = [ast.literal_eval(key) for key in node.keys if key is not None]
         return dict(zip(keys, map(_value, node.values), strict=True))

@@ -118,7 +118,7 @@ def test_tolerance_is_the_mean_over_pairs_of_a_class():
         if i != j and labels[i] == labels[j]
     ]
     assert tolerance(x, labels).item() == pytest.approx(np.mean(cosines), rel=1e-10)
-    with pytest.raises(DenseCLError, match="two images"):
+    with pytest.raises(DenseCLError, match="no class has two"):
         tolerance(x, torch.arange(30))
 
 

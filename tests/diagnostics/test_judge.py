@@ -10,7 +10,7 @@ from dense_cl.diagnostics.sweep import temperature_sweep
 
 
 def suspicious(measures: dict, images: int = 200, channels: int = 64) -> set[str]:
-    return {j.measure for j in judge(measures, images, channels) if not j.healthy}
+    return {j.measure for j in judge(measures, images, channels) if j.verdict == "suspicious"}
 
 
 def views_of(means: torch.Tensor, noise: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ from dense_cl.engine.config_check import check_config
 from tests.engine.tiny import tiny_config, write_images
 
 SMALL = "resnet18_1xb32_cosine_40e_voc_animals"
-COLLAPSE = "collapse_resnet18_1xb32_cosine_2e_voc_animals"
+COLLAPSE = "resnet18_1xb32_cosine_1e_voc_animals_collapse"
 
 
 LR = 2e-2  # high enough for a toy to collapse within tens of steps

@@ -150,6 +150,6 @@ def test_an_architecture_cannot_call_functions(resnet, tmp_path, architecture):
     content = torch.load(resnet[1], weights_only=True)
     content["meta"]["architecture"] = json.loads(text)
     file = save_checkpoint(content, tmp_path / "b.pth")
-    with pytest.raises(DenseCLError, match="refused: its architecture names 'os.mkdir'"):
+    with pytest.raises(DenseCLError, match="refused: its description names 'os.mkdir'"):
         load_backbone(file)
     assert not (tmp_path / "marker").exists()

@@ -1,6 +1,7 @@
 """Stop a run that went wrong, and say so when it looks as if it will."""
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,33 +9,16 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from dense_cl.diagnostics.collapse import (
-    chance_level,
-    collapsed_feature_std,
-    collapsed_rank,
-    effective_rank,
-    feature_std,
-)
+from dense_cl.diagnostics.alarm import queue_warnings, readings, symptoms
+from dense_cl.diagnostics.collapse import effective_rank, feature_std
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import HOOKS
 
-# "At chance" means within this of ln(K + 1); healthy runs are well below once they have begun.
-_CHANCE_MARGIN = 0.02
 # Leaving chance takes a contrast with a queue longer than collapse takes to show.
 _CHANCE_FACTOR = 10
 # Reading a value waits for the GPU.
 _EVERY = 10
-
-_COMPLETE = (
-    "all images get the same {what} (complete collapse). Usual causes: no predictor, a missing "
-    "stop-gradient, a target network without a slow ema_decay, or a learning rate that is too high."
-)
-_DIMENSIONAL = (
-    "the {what} vary in hardly any direction (dimensional collapse). Usual causes: a missing "
-    "stop-gradient or predictor behind a normalised head, a learning rate or weight decay that is "
-    "too high, augmentations that are too strong, no normalisation in the head (norm='BN')."
-)
 
 
 @HOOKS.register_module()
@@ -53,16 +37,16 @@ class HealthHook(Hook):
     Args:
         grace: iterations at the start without alarms; features often draw together at first. By
             default half an epoch, between 50 and 500.
-        patience: iterations in a row that a symptom must last. By default a quarter of an epoch,
-            between 20 and 200. An alarm is repeated after an epoch, or after ten times
-            ``patience`` if that is longer.
+        patience: iterations over which a value is averaged before it is judged. By default a
+            quarter of an epoch, between 20 and 200. An alarm is repeated after an epoch, or after
+            ten times ``patience`` if that is longer.
     """
 
     priority = "HIGH"
 
     def __init__(self, grace: int | None = None, patience: int | None = None) -> None:
         self.grace, self.patience = grace, patience
-        self._since: dict[str, int] = {}
+        self._recent: dict[str, deque[float]] = {}
         self._told: dict[str, int] = {}
 
     def before_train(self, runner: PretrainRunner) -> None:
@@ -131,24 +115,30 @@ class HealthHook(Hook):
             terms |= spread
         self._projections.clear()
         if "effective_rank" in terms:
-            terms["feature_rank"] = terms["effective_rank"]
-        found = symptoms(terms, self._banks, channels, len(data_batch["index"]))
-        self._report(runner, found)
+            terms["feature_rank"] = terms.pop("effective_rank")
+        for name, value in readings(terms, self._banks).items():
+            window = self._factor(name) * self._patience // _EVERY + 1
+            self._recent.setdefault(name, deque(maxlen=window)).append(value)
+        means = {
+            name: sum(recent) / len(recent)
+            for name, recent in self._recent.items()
+            if len(recent) == recent.maxlen and runner.iter >= self._factor(name) * self._grace
+        }
+        self._report(runner, symptoms(means, self._banks, channels, len(data_batch["index"])))
 
-    def _report(self, runner: PretrainRunner, found: Mapping[str, str | None]) -> None:
+    @staticmethod
+    def _factor(name: str) -> int:
+        return 1 if name.endswith(("_std", "_rank")) else _CHANCE_FACTOR
+
+    def _report(self, runner: PretrainRunner, found: Mapping[str, str]) -> None:
         now: int = runner.iter
         for name, message in found.items():
-            if message is None:
-                self._since.pop(name, None)
+            if now - self._told.get(name, -math.inf) < self._repeat:
                 continue
-            since = self._since.setdefault(name, now)
-            factor = 1 if name.endswith(("_std", "_rank")) else _CHANCE_FACTOR
-            lasting = now - since >= factor * self._patience and now >= factor * self._grace
-            if lasting and now - self._told.get(name, -math.inf) >= self._repeat:
-                self._told[name] = now
-                runner.logger.warning(f"alarm at iteration {now + 1}: {message}")
-                self._alarms.append(dict(iteration=now + 1, symptom=name, message=message))
-                runner.message_hub.update_info("alarms", self._alarms)
+            self._told[name] = now
+            runner.logger.warning(f"alarm at iteration {now + 1}: {message}")
+            self._alarms.append(dict(iteration=now + 1, symptom=name, message=message))
+            runner.message_hub.update_info("alarms", self._alarms)
 
 
 def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
@@ -168,60 +158,6 @@ def require_finite(terms: Mapping[str, Tensor], runner: PretrainRunner) -> None:
             "Lower optim_wrapper.optimizer.lr, set optim_wrapper.clip_grad.max_norm=1.0, or "
             "try --no-amp."
         )
-
-
-def symptoms(
-    terms: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
-) -> dict[str, str | None]:
-    """Return what was looked at in the terms of one iteration: a message, or None if all is well.
-
-    Args:
-        terms: what the ``Learner`` returned, and ``<space>_std`` and ``<space>_rank`` of
-            every space.
-        banks: queue size by module name (``objectives.<objective>.bank``).
-        channels: dimension by space, ``feature`` (the backbone's) or ``<objective>_projection``.
-        images: of the batch that the ranks were computed from.
-    """
-    found: dict[str, str | None] = {}
-    for bank, size in banks.items():
-        name = next((name for name in bank.split(".") if name in terms), None)
-        if name is not None:
-            chance = chance_level(size)
-            found[name] = None
-            if abs(terms[name] - chance) < _CHANCE_MARGIN:
-                found[name] = (
-                    f"{name} sits at ln(K+1) = {chance:.3f}: the features tell nothing apart. "
-                    "Check the learning rate (too high or 0), the temperature and the "
-                    "augmentations."
-                )
-    for space, width in channels.items():
-        what = f"{space.replace('_', ' ')}s"
-        std, rank = terms.get(f"{space}_std"), terms.get(f"{space}_rank")
-        low_std, low_rank = collapsed_feature_std(width), collapsed_rank(images, width)
-        if std is not None:
-            found[f"{space}_std"] = (
-                f"{space}_std is {std:.2e}, below {low_std:.2e}: {_COMPLETE.format(what=what)}"
-                if std < low_std
-                else None
-            )
-        if rank is not None and not found.get(f"{space}_std"):
-            found[f"{space}_rank"] = (
-                f"the effective rank of the {what} of {images} images is {rank:.1f}, below "
-                f"{low_rank:.1f}: {_DIMENSIONAL.format(what=what)}"
-                if rank < low_rank
-                else None
-            )
-    return found
-
-
-def queue_warnings(banks: Mapping[str, int], images: int) -> list[str]:
-    """Say which queues are longer than the data set."""
-    return [
-        f"the queue of {name} holds {size} keys and the data set only {images} images, so that "
-        f"each image meets its own older views as negatives. Set its queue_size below {images}."
-        for name, size in banks.items()
-        if size > images
-    ]
 
 
 def image_count(runner: PretrainRunner) -> int:
