@@ -197,10 +197,7 @@ def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:
     )
     views_NQHWC, _ = sample_views(DATASETS.build(dataset), images=300)
     frozen = FrozenBackbone.load(backbone, seed)
-    pooled = [
-        torch.cat([frozen.last(part).mean(dim=(2, 3)) for part in views_NHWC.split(64)])
-        for views_NHWC in views_NQHWC.unbind(1)
-    ]
+    pooled = [frozen.pooled(views_NHWC) for views_NHWC in views_NQHWC.unbind(1)]
     return view_measures(torch.stack(pooled, dim=1))
 
 

@@ -13,6 +13,7 @@ from dense_cl.engine.checkpoint import load_checkpoint
 from dense_cl.engine.config import load_config
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
+from dense_cl.models.heads import MLPHead
 from dense_cl.paths import configs_dir
 from dense_cl.transfer.learner_file import load_learner
 
@@ -26,7 +27,7 @@ class Subject:
     """Maps images to every space that is measured.
 
     Attributes:
-        backbone: gives the ``features``, its pooled deepest maps.
+        backbone: gives the ``features``, its vector of an image.
         views: configs of the view groups to look through.
         heads: projection heads by the name of their space, ``<objective>_projection``.
         temperatures: of the objectives that have one, by the same names.
@@ -65,7 +66,7 @@ class Subject:
         heads, temperatures = {}, {}
         for name, objective in pretrained.learner.named_objectives():
             head = getattr(objective, "head", None)
-            if isinstance(head, nn.Module):
+            if isinstance(head, MLPHead):  # a dense head has no vector for an image
                 heads[f"{name}_projection"] = head.eval().to(backbone.mean.device)
                 temperature = getattr(objective, "temperature", None)
                 if isinstance(temperature, float):
@@ -78,12 +79,11 @@ class Subject:
         images, views = images_NQHWC.shape[:2]
         parts: dict[str, list[Tensor]] = {}
         for batch in images_NQHWC.flatten(0, 1).split(_BATCH):
-            last = self.backbone.last(batch)
-            vectors = {FEATURES: last.mean(dim=(2, 3))}
-            vectors |= {name: head(last) for name, head in self.heads.items()}
-            for name, value in vectors.items():
-                if isinstance(value, Tensor) and value.dim() == 2:
-                    parts.setdefault(name, []).append(value.float().cpu())
+            pooled = self.backbone.pooled(batch)
+            on_device = pooled.to(self.backbone.mean.device)
+            parts.setdefault(FEATURES, []).append(pooled)
+            for name, head in self.heads.items():
+                parts.setdefault(name, []).append(head(on_device).float().cpu())
         return {name: torch.cat(part).view(images, views, -1) for name, part in parts.items()}
 
 

@@ -14,7 +14,6 @@ from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
 from dense_cl.evaluation.linear_probe import Fit, fit_linear_probe
 
 L2 = 1e-3
-BATCH = 64
 
 
 def evaluate_classification(
@@ -27,7 +26,7 @@ def evaluate_classification(
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Score the globally averaged last stage of a frozen backbone.
+    """Score the vector that a frozen backbone gives an image: its average last map, or class token.
 
     Two classifiers learn from ``train``: the weighted vote of the nearest neighbours (fixed
     settings, ``dense_cl.evaluation.knn``) and multinomial logistic regression on standardised
@@ -70,7 +69,8 @@ def evaluate_classification(
     features = {}
     for what, images in sets.items():
         progress(f"features of {len(images)} {what} images")
-        features[what] = pooled_features(frozen, images, size)
+        # Cloned outside of inference mode, so that autograd may use them.
+        features[what] = frozen.pooled(images.images(size)).clone()
     numbers = dict(zip(sets, class_numbers(*(s.names for s in sets.values())), strict=True))
     num_classes = int(numbers["training"].max()) + 1
 
@@ -103,13 +103,6 @@ def evaluate_classification(
             "temperature": TEMPERATURE,
         },
     }
-
-
-def pooled_features(backbone: FrozenBackbone, images: LabelledImages, size: int) -> Tensor:
-    """Return the (N, D) globally averaged last stage of all images, in ordinary tensors."""
-    squares = images.images(size)
-    parts = [backbone.last(part).mean(dim=(2, 3)).cpu() for part in squares.split(BATCH)]
-    return torch.cat(parts).clone()  # outside of inference mode
 
 
 def fit(features_ND: Tensor, labels_N: Tensor, num_classes: int, l2: float) -> Fit:

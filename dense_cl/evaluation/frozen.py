@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
+from dense_cl.models.backbones import image_vectors
 from dense_cl.transfer.loading import load_backbone
 
 RANDOM = "random"
@@ -66,21 +67,20 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
-        return tuple(stage.cpu() for stage in self._maps(images_NHWC))
+        return tuple(stage.cpu() for stage in self.module(self._normalised(images_NHWC)))
 
     @torch.inference_mode()
-    def last(self, images_NHWC: Tensor) -> Tensor:
-        """Return the deepest map (N, C, h, w) of uint8 RGB images, float32 on the device."""
-        return self._maps(images_NHWC)[-1].float()
-
     def pooled(self, images_NHWC: Tensor) -> Tensor:
-        """Return the global averages (N, C) of the deepest maps, float32 on the CPU."""
-        parts = [self.last(part).mean(dim=(2, 3)).cpu() for part in images_NHWC.split(_BATCH)]
+        """Return a vector per image, (N, C), float32 on the CPU: see ``image_vectors``."""
+        parts = [
+            image_vectors(self.module, self._normalised(part)).float().cpu()
+            for part in images_NHWC.split(_BATCH)
+        ]
         return torch.cat(parts)
 
-    def _maps(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
-        normalised = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
-        return tuple(self.module(normalised.permute(0, 3, 1, 2)))
+    def _normalised(self, images_NHWC: Tensor) -> Tensor:
+        scaled = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
+        return scaled.permute(0, 3, 1, 2)
 
 
 def stage_maps(
