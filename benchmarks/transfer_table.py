@@ -206,8 +206,9 @@ def read(folder: Path) -> dict[str, float]:
     found = {}
     for column, (name, key, factor) in COLUMNS.items():
         file = folder / f"{name}.json"
-        if file.is_file():
-            found[column] = factor * json.loads(file.read_text())[key]
+        result = json.loads(file.read_text()) if file.is_file() else {}
+        if key in result:
+            found[column] = factor * result[key]
     return found
 
 
