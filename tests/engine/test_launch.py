@@ -39,7 +39,7 @@ def start(recipe: Path, work_dir: Path, *options: str) -> subprocess.Popen:
 
 
 def wait_for_checkpoint(process: subprocess.Popen, work_dir: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         checkpoints = find_checkpoints(work_dir)
         if checkpoints and int(checkpoints[0].stem.split("_")[1]) >= count:
