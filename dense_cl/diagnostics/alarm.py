@@ -18,37 +18,39 @@ _DIMENSIONAL = (
 )
 
 
-def readings(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, float]:
+def readings(terms: Mapping[str, float], queues: Mapping[str, int]) -> dict[str, float]:
     """Return the values that are judged, out of the terms of one iteration.
 
     Args:
         terms: what the ``Learner`` returned, and ``<space>_std`` and ``<space>_rank`` of
             every space.
-        banks: queue size by module name (``objectives.<objective>.bank``).
+        queues: number of negatives by the objective, and so the term, that has a queue of them.
 
     Returns:
         The spreads as they are; the terms that have a queue as their distance from chance.
     """
     values = {name: value for name, value in terms.items() if name.endswith(("_std", "_rank"))}
-    for name, size in _queues(terms, banks).items():
-        values[name] = abs(terms[name] - chance_level(size))
-    return values
+    return values | {
+        name: abs(terms[name] - chance_level(size))
+        for name, size in queues.items()
+        if name in terms
+    }
 
 
 def symptoms(
-    means: Mapping[str, float], banks: Mapping[str, int], channels: Mapping[str, int], images: int
+    means: Mapping[str, float], queues: Mapping[str, int], channels: Mapping[str, int], images: int
 ) -> dict[str, str]:
     """Return what looks wrong, a message by name.
 
     Args:
         means: of ``readings`` over some iterations.
-        banks: queue size by module name.
+        queues: as for ``readings``.
         channels: dimension by space, ``feature`` (the backbone's) or ``<objective>_projection``.
         images: of the batch that the ranks were computed from.
     """
     found = {}
-    for name, size in _queues(means, banks).items():
-        if means[name] < _CHANCE_MARGIN:
+    for name, size in queues.items():
+        if means.get(name, math.inf) < _CHANCE_MARGIN:
             found[name] = (
                 f"{name} sits at ln(K+1) = {chance_level(size):.3f}: the features tell nothing "
                 "apart. Check the learning rate (too high or 0), the temperature and the "
@@ -70,17 +72,12 @@ def symptoms(
     return found
 
 
-def queue_warnings(banks: Mapping[str, int], images: int) -> list[str]:
+def queue_warnings(queues: Mapping[str, int], images: int) -> list[str]:
     """Say which queues are longer than the data set."""
     return [
-        f"the queue of {name} holds {size} keys and the data set only {images} images, so that "
-        f"each image meets its own older views as negatives. Set its queue_size below {images}."
-        for name, size in banks.items()
+        f"the queue of objectives.{name}.bank holds {size} keys and the data set only {images} "
+        "images, so that each image meets its own older views as negatives. Set its queue_size "
+        f"below {images}."
+        for name, size in queues.items()
         if size > images
     ]
-
-
-def _queues(terms: Mapping[str, float], banks: Mapping[str, int]) -> dict[str, int]:
-    """Queue size by the term that is a contrast with the queue."""
-    named = {next((n for n in bank.split(".") if n in terms), ""): k for bank, k in banks.items()}
-    return {name: size for name, size in named.items() if name}

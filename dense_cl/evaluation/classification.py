@@ -53,19 +53,20 @@ def evaluate_classification(
             f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
             "to choose with. Give --val, or a single --l2."
         )
-    unknown = sorted(set(test.names) - set(train.names))
-    if unknown:
-        raise DenseCLError(
-            f"{len(unknown)} classes of the test images have no training image, for example "
-            f"'{unknown[0]}': the two sets do not belong together, or use other names."
-        )
+    sets = {"training": train, "test": test} | ({"validation": val} if val else {})
+    for what, images in sets.items():
+        unknown = sorted(set(images.names) - set(train.names))
+        if unknown:
+            raise DenseCLError(
+                f"{len(unknown)} classes of the {what} images have no training image, for example "
+                f"'{unknown[0]}': the two sets do not belong together, or use other names."
+            )
     module = isinstance(backbone, torch.nn.Module)
     frozen = (
         FrozenBackbone.wrap(backbone)
         if isinstance(backbone, torch.nn.Module)
         else FrozenBackbone.load(backbone, seed)
     )
-    sets = {"training": train, "test": test} | ({"validation": val} if val else {})
     features = {}
     for what, images in sets.items():
         progress(f"features of {len(images)} {what} images")

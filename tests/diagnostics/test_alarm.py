@@ -6,7 +6,7 @@ import pytest
 
 from dense_cl.diagnostics.alarm import queue_warnings, readings, symptoms
 
-BANKS = {"objectives.info_nce.bank": 1024, "objectives.dense_info_nce.bank": 256}
+QUEUES = {"info_nce": 1024, "dense_info_nce": 256}
 
 
 CHANNELS = {"feature": 512, "byol_projection": 64}
@@ -26,14 +26,14 @@ CHANNELS = {"feature": 512, "byol_projection": 64}
     ],
 )
 def test_symptoms(terms: dict[str, float], expected: set[str]) -> None:
-    values = readings(terms, BANKS)
+    values = readings(terms, QUEUES)
     assert values.keys() == terms.keys()
-    assert symptoms(values, BANKS, CHANNELS, images=32).keys() == expected
+    assert symptoms(values, QUEUES, CHANNELS, images=32).keys() == expected
 
 
 def test_every_alarm_says_what_is_wrong_and_how_to_mend_it() -> None:
     terms = dict(byol_projection_std=1e-4, feature_rank=1.2, info_nce=math.log(1025))
-    found = symptoms(readings(terms, BANKS), BANKS, CHANNELS, images=32)
+    found = symptoms(readings(terms, QUEUES), QUEUES, CHANNELS, images=32)
     complete = "byol projections (complete collapse). Usual causes: no predictor"
     assert complete in found["byol_projection_std"]
     assert "rank of the features of 32 images is 1.2, below 2.0" in found["feature_rank"]
@@ -42,10 +42,10 @@ def test_every_alarm_says_what_is_wrong_and_how_to_mend_it() -> None:
 
 def test_one_collapse_is_one_alarm() -> None:
     terms = dict(byol_projection_std=1e-4, byol_projection_rank=1.2)
-    assert list(symptoms(terms, BANKS, CHANNELS, images=32)) == ["byol_projection_std"]
+    assert list(symptoms(terms, QUEUES, CHANNELS, images=32)) == ["byol_projection_std"]
 
 
 def test_queue_longer_than_the_data_is_announced() -> None:
-    (message,) = queue_warnings(BANKS, images=1000)
+    (message,) = queue_warnings(QUEUES, images=1000)
     assert "objectives.info_nce.bank holds 1024" in message
-    assert queue_warnings(BANKS, images=1024) == []
+    assert queue_warnings(QUEUES, images=1024) == []

@@ -65,8 +65,10 @@ def test_penalty_is_chosen_on_val(tmp_path: Path) -> None:
 def test_wrong_input(tmp_path: Path) -> None:
     train = LabelledImages.find(coloured(tmp_path / "a", 0, ("red", "green")))
     test = LabelledImages.find(coloured(tmp_path / "b", 1))
-    with pytest.raises(DenseCLError, match="'blue'"):
+    with pytest.raises(DenseCLError, match="of the test images .*'blue'"):
         evaluate_classification(Identity(), train, test, size=16)
+    with pytest.raises(DenseCLError, match="of the validation images .*'blue'"):
+        evaluate_classification(Identity(), train, train, test, size=16)
     with pytest.raises(DenseCLError, match="no validation images"):
         evaluate_classification(Identity(), test, train, size=16, l2=(1.0, 2.0))
 

@@ -56,12 +56,12 @@ class HealthHook(Hook):
         self._grace = min(max(epoch // 2, 50), 500) if self.grace is None else self.grace
         self._patience = min(max(epoch // 4, 20), 200) if self.patience is None else self.patience
         self._repeat = max(epoch, 10 * self._patience)
-        self._banks = {
-            f"objectives.{name}.bank": objective.num_negatives
+        self._queues = {
+            name: objective.num_negatives
             for name, objective in learner.named_objectives()
             if objective.num_negatives
         }
-        for message in queue_warnings(self._banks, image_count(runner)):
+        for message in queue_warnings(self._queues, image_count(runner)):
             runner.logger.warning(message)
         self._alarms: list[dict[str, Any]] = []
         runner.message_hub.update_info("alarms", self._alarms)
@@ -116,7 +116,7 @@ class HealthHook(Hook):
         self._projections.clear()
         if "effective_rank" in terms:
             terms["feature_rank"] = terms.pop("effective_rank")
-        for name, value in readings(terms, self._banks).items():
+        for name, value in readings(terms, self._queues).items():
             window = self._factor(name) * self._patience // _EVERY + 1
             self._recent.setdefault(name, deque(maxlen=window)).append(value)
         means = {
@@ -124,7 +124,7 @@ class HealthHook(Hook):
             for name, recent in self._recent.items()
             if len(recent) == recent.maxlen and runner.iter >= self._factor(name) * self._grace
         }
-        self._report(runner, symptoms(means, self._banks, channels, len(data_batch["index"])))
+        self._report(runner, symptoms(means, self._queues, channels, len(data_batch["index"])))
 
     @staticmethod
     def _factor(name: str) -> int:
