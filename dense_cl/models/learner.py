@@ -161,6 +161,8 @@ class Learner(BaseModel):
         online_views = sorted({v for _, o in self.named_objectives() for v in o.online_views})
         target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
         _require_views(max(online_views + target_views) + 1, len(views))
+        for name, objective in self.named_objectives():
+            _require_regions(name, objective.regions, views)
         online = self.encoding.online(self.backbone, views, online_views)
         target: dict[int, ViewFeatures] = {}
         if self.target is not None:
@@ -228,6 +230,14 @@ def _require_views(needed: int, given: int) -> None:
         raise DenseCLError(
             f"the objectives need {needed} views of every image, the data give {given};"
             " raise 'count' of a view group."
+        )
+
+
+def _require_regions(name: str, kind: str | None, views: Sequence[ViewBatch]) -> None:
+    if kind is not None and any(getattr(view.regions, kind, None) is None for view in views):
+        raise DenseCLError(
+            f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which the data do"
+            " not have: set train_dataloader.dataset.regions (docs/regions.md)."
         )
 
 

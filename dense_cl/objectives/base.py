@@ -27,6 +27,8 @@ class Objective(nn.Module):
             value of a term that has learnt nothing.
         num_stages: how many of the deepest stage maps it reads; others need not travel between
             processes.
+        regions: field of ``dense_cl.regions.regions.RegionBatch`` that it reads, 'label_map' or
+            'boxes'; None if it looks at no regions.
     """
 
     name: str | None = None
@@ -36,6 +38,7 @@ class Objective(nn.Module):
     observed_views: tuple[int, ...] = ()
     num_negatives: int = 0
     num_stages: int = 1
+    regions: str | None = None
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn about the run before any state is restored.

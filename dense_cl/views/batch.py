@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dense_cl.regions.regions import RegionBatch
+
 
 @dataclass(frozen=True)
 class ViewBatch:
@@ -17,12 +19,14 @@ class ViewBatch:
             centres (see ``dense_cl.views.geometry.ViewGeometry``).
         source_size: (B, 2) int64 height and width of the source images, in pixels.
         view_size: (height, width) of the view in pixels.
+        regions: what the view shows of the regions of its images; None without a provider.
     """
 
     image: Tensor
     matrix: Tensor
     source_size: Tensor
     view_size: tuple[int, int]
+    regions: RegionBatch | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "ViewBatch":
         """Return the batch with its tensors on ``device``."""
@@ -31,6 +35,7 @@ class ViewBatch:
             image=self.image.to(device, non_blocking=non_blocking),
             matrix=self.matrix.to(device, non_blocking=non_blocking),
             source_size=self.source_size.to(device, non_blocking=non_blocking),
+            regions=self.regions and self.regions.to(device, non_blocking=non_blocking),
         )
 
     def pin_memory(self) -> "ViewBatch":
@@ -40,4 +45,5 @@ class ViewBatch:
             image=self.image.pin_memory(),
             matrix=self.matrix.pin_memory(),
             source_size=self.source_size.pin_memory(),
+            regions=self.regions and self.regions.map(Tensor.pin_memory),
         )
