@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dense_cl.losses.squared_products import squared_products
+
 
 class BarlowTwinsTerms(NamedTuple):
     """The loss and its parts.
@@ -39,10 +41,9 @@ def barlow_twins(
         Scalars in float32 at least; the parts without gradient.
     """
     first, second = _standardise(first_ND, eps), _standardise(second_ND, eps)
-    correlation_DD = first.T @ second / len(first)
-    diagonal = correlation_DD.diagonal()
+    diagonal = (first * second).mean(dim=0)
     on_diagonal = (diagonal - 1).square().sum()
-    off_diagonal = correlation_DD.square().sum() - diagonal.square().sum()
+    off_diagonal = squared_products(first, second) / len(first) ** 2 - diagonal.square().sum()
     loss = on_diagonal + off_diagonal_weight * off_diagonal
     return BarlowTwinsTerms(loss, on_diagonal.detach(), off_diagonal.detach())
 

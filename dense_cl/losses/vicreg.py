@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense_cl.losses.squared_products import squared_products
+
 
 class VICRegTerms(NamedTuple):
     """The parts of the loss, scalars with gradient.
@@ -52,7 +54,7 @@ def vicreg(first_ND: Tensor, second_ND: Tensor, eps: float = 1e-4) -> VICRegTerm
 def _spread(features_ND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     images, channels = features_ND.shape
     centred = features_ND - features_ND.mean(dim=0)
-    covariance_DD = centred.T @ centred / (images - 1)
-    variance_D = covariance_DD.diagonal()
-    off_diagonal = covariance_DD.square().sum() - variance_D.square().sum()
+    variance_D = centred.square().sum(dim=0) / (images - 1)
+    squared_covariances = squared_products(centred, centred) / (images - 1) ** 2
+    off_diagonal = squared_covariances - variance_D.square().sum()
     return F.relu(1 - (variance_D + eps).sqrt()).mean(), off_diagonal / channels

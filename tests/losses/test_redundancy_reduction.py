@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dense_cl.losses.barlow_twins import barlow_twins
+from dense_cl.losses.squared_products import squared_products
 from dense_cl.losses.vicreg import vicreg
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-12}
@@ -71,3 +72,23 @@ def test_gradients(loss):
     torch.manual_seed(1)
     views = [torch.randn(5, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     assert torch.autograd.gradcheck(loss, views)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (4, 4)])
+def test_squared_products_are_those_of_the_matrix(shape):
+    first, second = torch.randn(2, *shape, dtype=torch.float64)
+    expected = (first.T @ second).square().sum()
+    torch.testing.assert_close(squared_products(first, second), expected)
+
+
+def test_wide_features_make_no_square_matrix_and_no_half_precision():
+    first, second = torch.randn(2, 8, 4096)
+    exact = squared_products(first.double(), second.double())
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.profiler.profile(profile_memory=True) as profile,
+    ):
+        found = squared_products(first, second)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=0)
+    assert max(event.self_cpu_memory_usage for event in profile.events()) < 4096**2
