@@ -1,0 +1,291 @@
+"""What a recipe's objectives will see, drawn: views, regions, correspondences, features."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dense_cl.engine.config import apply_options, load_config
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.models.correspondence import (
+    Correspondence,
+    CorrespondenceProvider,
+    GeometricNearest,
+)
+from dense_cl.models.features import ViewFeatures
+from dense_cl.registry import DATASETS, MODELS
+from dense_cl.report.draw import Picture, draw_correspondences, tile
+from dense_cl.report.draw_views import (
+    draw_boxes,
+    draw_label_map,
+    draw_outlines,
+    enlarged,
+    fitted,
+    framed,
+    principal_colours,
+)
+from dense_cl.views.batch import ViewBatch
+from dense_cl.views.collate import collate_views
+from dense_cl.views.dataset import Sample, ViewDataset
+from dense_cl.views.geometry import geometries, grid_centres, inside
+
+BEFORE, AFTER = "before training", "after training"
+_HEIGHT = 240
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and the numbers that belong to it.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB.
+        facts: JSON-like.
+    """
+
+    picture: Picture
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Views of some images, as the first epoch of a run makes them.
+
+    Attributes:
+        config: the recipe.
+        names: of the images.
+        sources: the images, (H, W, 3) uint8 RGB.
+        views: one batch per view, images as collated, (B, H, W, 3) uint8.
+    """
+
+    config: Config
+    names: list[str]
+    sources: list[NDArray[np.uint8]]
+    views: list[ViewBatch]
+
+
+def load_views(
+    config: str | Path | Config,
+    data: str | Path | None = None,
+    annotations: str | Path | None = None,
+    images: int = 4,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Seen:
+    """Make the views of images that are evenly spread over the data.
+
+    Args:
+        config: recipe.
+        data: images instead of the recipe's.
+        annotations: COCO JSON that says which images of the folder ``data`` to use.
+        images: how many; unreadable ones are left out.
+        cfg_options: changes to the recipe, {"dotted.key": value}.
+
+    Raises:
+        DenseCLError: wrong input, a stream, or not one readable image.
+    """
+    cfg = load_config(config)
+    apply_options(cfg, data, annotations, cfg_options=dict(cfg_options or {}))
+    dataset = DATASETS.build(
+        dict(cfg.train_dataloader.dataset, seed=cfg.randomness.get("seed") or 0)
+    )
+    if not isinstance(dataset, ViewDataset):
+        raise DenseCLError("a stream cannot be looked into by index: give a folder of its images.")
+    if images < 1:
+        raise DenseCLError(f"--images {images}: give 1 or more.")
+    chosen = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int)
+    samples = [s for s in (dataset[0, int(index)] for index in chosen) if isinstance(s, Sample)]
+    if not samples:
+        raise DenseCLError(f"none of {len(chosen)} images can be read; see dense-cl doctor.")
+    sources = [dataset.source.load(sample.index) for sample in samples]
+    return Seen(cfg, [s.name for s in samples], sources, collate_views(samples)["views"])
+
+
+def show_views(seen: Seen) -> Drawing:
+    """Draw the outlines of all views in their sources, beside the views."""
+    places = list(zip(*(geometries(view) for view in seen.views), strict=True))
+    rows, facts = [], []
+    for row, (name, source) in enumerate(zip(seen.names, seen.sources, strict=True)):
+        small, scale = fitted(source, _HEIGHT)
+        outlined = draw_outlines(small, [place.outline() * scale for place in places[row]])
+        shown = [fitted(view.image[row].numpy(), _HEIGHT)[0] for view in seen.views]
+        rows.append([outlined, *(framed(picture, v) for v, picture in enumerate(shown))])
+        first, *others = places[row]
+        areas = [abs(np.linalg.det(p.matrix[:, :2])) * np.prod(p.view_size) for p in places[row]]
+        facts.append(
+            {
+                "image": name,
+                "share_of_source": [round(float(a / np.prod(source.shape[:2])), 3) for a in areas],
+                "overlap_of_smaller_with_view_0": [
+                    round(first.overlap_area(other) / float(min(areas[0], area)), 3)
+                    for other, area in zip(others, areas[1:], strict=True)
+                ],
+            }
+        )
+    titles = ["source", *(f"view {v}" for v in range(len(seen.views)))]
+    return Drawing(tile(rows, titles), {"images": facts})
+
+
+def show_regions(seen: Seen) -> Drawing:
+    """Shade or frame the regions on every view; a region has one colour in all views of its image.
+
+    Raises:
+        DenseCLError: the recipe's data have no regions.
+    """
+    if any(view.regions is None for view in seen.views):
+        raise DenseCLError(
+            "the recipe's data have no regions: set train_dataloader.dataset.regions"
+            " (docs/regions.md)."
+        )
+    rows, facts = [], []
+    rates: list[float] = []
+    for row, name in enumerate(seen.names):
+        ids = [_visible_ids(view, row) for view in seen.views]
+        rows.append([_with_regions(view, row) for view in seen.views])
+        # Of the regions of a view, those that no other view shows.
+        dropped = [
+            round(1 - len(found & _union(ids, v)) / len(found), 3) if found else None
+            for v, found in enumerate(ids)
+        ]
+        rates += [rate for rate in dropped if rate is not None]
+        regions = [len(found) for found in ids]
+        facts.append({"image": name, "regions_in_view": regions, "drop_rate": dropped})
+    mean = round(float(np.mean(rates)), 3) if rates else None
+    titles = [f"view {v}" for v in range(len(seen.views))]
+    return Drawing(tile(rows, titles), {"mean_drop_rate": mean, "images": facts})
+
+
+def _visible_ids(view: ViewBatch, row: int) -> set[int]:
+    assert view.regions is not None
+    found: set[int] = set()
+    if view.regions.label_map is not None:
+        found |= set(view.regions.label_map[row].unique().tolist()) - {-1}
+    if view.regions.visible is not None:
+        found |= set(view.regions.visible[row].nonzero()[:, 0].tolist())
+    return found
+
+
+def _union(ids: Sequence[set[int]], without: int) -> set[int]:
+    return set().union(*(found for v, found in enumerate(ids) if v != without))
+
+
+def _with_regions(view: ViewBatch, row: int) -> Picture:
+    assert view.regions is not None
+    picture = view.image[row].numpy()
+    if view.regions.label_map is not None:
+        picture = draw_label_map(picture, view.regions.label_map[row].numpy())
+    if view.regions.boxes is not None and view.regions.visible is not None:
+        shown = view.regions.visible[row].nonzero()[:, 0]
+        picture = draw_boxes(picture, view.regions.boxes[row, shown].numpy(), shown.tolist())
+    return framed(picture, 0)
+
+
+def backbones(config: Config, file: str | Path | None, seed: int) -> dict[str, FrozenBackbone]:
+    """Return the recipe's backbone before training, and ``file`` if there is one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        found = {BEFORE: FrozenBackbone.wrap(MODELS.build(config.model).backbone)}
+    if file is not None:
+        found[AFTER] = FrozenBackbone.load(file, seed)
+    return found
+
+
+def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:
+    """Draw what every provider of the recipe matches between the first two views.
+
+    Places of view 0 that view 1 shows and the provider counts, at the cells of the last feature
+    map. Green lines end less than a cell from the place they start from.
+
+    Args:
+        seen: the views.
+        file: exported backbone, for a second picture after training.
+        seed: of the weights before training.
+
+    Raises:
+        DenseCLError: views of different sizes, or fewer than two.
+    """
+    if len(seen.views) < 2 or seen.views[0].view_size != seen.views[1].view_size:
+        raise DenseCLError("correspondences are drawn between two views of the same size.")
+    left, right = seen.views[:2]
+    providers = _providers(seen.config)
+    columns: list[list[Picture]] = []
+    facts: dict[str, Any] = {}
+    titles = []
+    for when, backbone in backbones(seen.config, file, seed).items():
+        features = [ViewFeatures(backbone.stages(v.image)[-1:], v) for v in (left, right)]
+        for name, provider in providers.items():
+            pictures, fact = _matches(provider, *features)
+            columns.append(pictures)
+            facts[f"{name}, {when}"] = fact
+            titles.append(f"{name}, {when}: {fact['right']} of {fact['matched']} right")
+    rows = list(zip(*columns, strict=True))
+    return Drawing(tile(rows, titles), {"images": seen.names, "providers": facts})
+
+
+def _providers(config: Config) -> dict[str, CorrespondenceProvider]:
+    """Return the providers in the recipe's objectives; without any, the geometry itself."""
+    modules: Any = MODELS.build(config.model).objectives.modules()
+    found = [module for module in modules if isinstance(module, CorrespondenceProvider)]
+    return {type(module).__name__: module for module in found or [GeometricNearest()]}
+
+
+def _matches(
+    provider: CorrespondenceProvider, query: ViewFeatures, key: ViewFeatures
+) -> tuple[list[Picture], dict[str, int]]:
+    grid = (int(query.last.shape[2]), int(query.last.shape[3]))
+    indices_BS, valid_BS = _strongest(provider(query, key, grid, grid))
+    start = grid_centres(query.view.view_size, grid)
+    cell = np.array(query.view.view_size[::-1]) / np.array(grid[::-1])
+    pictures, matched, right = [], 0, 0
+    places = zip(geometries(query.view), geometries(key.view), strict=True)
+    for row, (here, there) in enumerate(places):
+        truth = here.map_points_to(there, start)
+        counted = inside(truth, key.view.view_size) & valid_BS[row].numpy()
+        ends = grid_centres(key.view.view_size, grid)[indices_BS[row].numpy()]
+        correct = np.all(np.abs(ends - truth) < cell, axis=1)
+        pictures.append(
+            draw_correspondences(
+                query.view.image[row].numpy(), key.view.image[row].numpy(),
+                start[counted], ends[counted], truth[counted], correct[counted],
+            )
+        )  # fmt: skip
+        matched, right = matched + int(counted.sum()), right + int(correct[counted].sum())
+    return pictures, {"matched": matched, "right": right}
+
+
+def _strongest(match: Correspondence) -> tuple[Tensor, Tensor]:
+    """Return the one key location, of several the strongest, and whether it counts: (B, S) each."""
+    if getattr(match, "weights_BST", None) is not None:
+        strength_BS, indices_BS = match.weights_BST.max(dim=2)
+        return indices_BS, strength_BS > 0
+    assert match.indices_BS is not None
+    everywhere = torch.ones_like(match.indices_BS, dtype=torch.bool)
+    return match.indices_BS, everywhere if match.valid_BS is None else match.valid_BS
+
+
+def show_features(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:
+    """Draw three principal components of a map of features as red, green and blue, by view.
+
+    Components are those of all views of one size together, so that a colour means the same in all.
+    """
+    size = seen.views[0].view_size
+    views = [view for view in seen.views if view.view_size == size]
+    columns = [[view.image[row].numpy() for row in range(len(seen.names))] for view in views]
+    titles = [f"view {v}" for v in range(len(views))]
+    facts: dict[str, Any] = {}
+    for when, backbone in backbones(seen.config, file, seed).items():
+        stages = [backbone.stages(view.image) for view in views]
+        for stage in (-2, -1):
+            maps = torch.cat([found[stage] for found in stages]).numpy()
+            colours = principal_colours(maps).reshape(
+                len(views), len(seen.names), *maps.shape[2:], 3
+            )
+            columns += [[enlarged(picture, size) for picture in column] for column in colours]
+            titles += [f"stage {stage}, {when}"] + [""] * (len(views) - 1)
+            facts[f"stage {stage}, {when}"] = {"cells": list(maps.shape[2:])}
+    return Drawing(tile(list(zip(*columns, strict=True)), titles), {"stages": facts})

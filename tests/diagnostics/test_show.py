@@ -1,0 +1,105 @@
+"""What ``dense-cl show`` draws, and the numbers beside the pictures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dense_cl.cli import main
+from dense_cl.diagnostics import show
+from dense_cl.regions.regions import RegionBatch
+from dense_cl.report.draw_views import draw_label_map, principal_colours
+from dense_cl.views.geometry import geometries
+
+RECIPE = "densecl_resnet18_1xb32_cosine_40e_voc_animals"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        pixels = rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_views_are_those_of_the_first_epoch_and_overlaps_are_exact(photos):
+    seen = show.load_views(RECIPE, photos, images=2)
+    assert [name.rsplit("/", 1)[-1] for name in seen.names] == ["0.png", "2.png"]
+    drawing = show.show_views(seen)
+    for row, fact in enumerate(drawing.facts["images"]):
+        left, right = (geometries(view)[row] for view in seen.views)
+        # Both are upright boxes of the source here, whole images being drawn from their crops.
+        boxes = [np.concatenate([g.outline().min(0), g.outline().max(0)]) for g in (left, right)]
+        low, high = np.maximum(*boxes)[:2], np.minimum(*boxes)[2:]
+        both = np.prod(np.clip(high - low, 0, None))
+        areas = [np.prod(box[2:] - box[:2]) for box in boxes]
+        expected = both / min(areas)
+        assert fact["overlap_of_smaller_with_view_0"] == [pytest.approx(expected, abs=1e-3)]
+        assert fact["share_of_source"] == pytest.approx([a / 4800 for a in areas], abs=1e-3)
+
+
+def test_geometric_matches_are_right_and_those_of_random_features_are_counted(photos):
+    geometric = {"model.objectives.1.correspondence.type": "GeometricNearest"}
+    seen = show.load_views(RECIPE, photos, images=3, cfg_options=geometric)
+    drawing = show.show_correspondences(seen)
+    facts = drawing.facts["providers"]["GeometricNearest, before training"]
+    assert facts["right"] == facts["matched"] > 0
+    argmax = show.show_correspondences(show.load_views(RECIPE, photos, images=3))
+    facts = argmax.facts["providers"]["FeatureArgmax, before training"]
+    assert 0 <= facts["right"] <= facts["matched"]
+
+
+def test_regions_that_only_one_view_shows_are_its_drops(photos):
+    seen = show.load_views(RECIPE, photos, images=1)
+    with pytest.raises(show.DenseCLError, match=r"dataset\.regions"):
+        show.show_regions(seen)
+    height, width = seen.views[0].view_size
+    maps = torch.full((2, 1, height, width), -1, dtype=torch.int16)
+    maps[0, 0, 0, :4] = torch.arange(4, dtype=torch.int16)  # regions 0 to 3
+    maps[1, 0, 0, 0] = 3
+    views = [
+        replace(view, regions=RegionBatch(label_map=label_map))
+        for view, label_map in zip(seen.views, maps, strict=True)
+    ]
+    facts = show.show_regions(replace(seen, views=views)).facts
+    assert facts["images"][0]["regions_in_view"] == [4, 1]
+    assert facts["images"][0]["drop_rate"] == [0.75, 0]
+    assert facts["mean_drop_rate"] == 0.375
+
+
+def test_label_maps_keep_what_is_no_region():
+    image = np.full((4, 6, 3), 10, np.uint8)
+    labels = np.full((4, 6), -1)
+    labels[:, 3:] = 2
+    drawn = draw_label_map(image, labels)
+    assert (drawn[:, :3] == 10).all()
+    assert (drawn[:, 3] == 255).all()  # the border
+    assert (drawn[:, 4:] == drawn[0, 5]).all() and not (drawn[:, 4:] == 10).all()
+
+
+def test_principal_colours_separate_what_features_separate():
+    maps = np.zeros((2, 5, 2, 2))
+    maps[0, 3], maps[1, 3, 0] = 4.0, 4.0  # the direction that varies
+    maps[:, 1] = np.random.default_rng(0).normal(scale=1e-6, size=(2, 2, 2))
+    colours = principal_colours(maps)
+    red = colours[..., 0].astype(int)
+    assert (red[0] == 255).all() and (red[1, 0] == 255).all() and (red[1, 1] == 0).all()
+
+
+def test_command_writes_picture_and_numbers(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["show", "features", RECIPE, "--data", str(photos), "--out", str(out)]) == 0
+    assert Image.open(out / "features.png").size[0] > 96 * 6
+    stages = json.loads((out / "features.json").read_text())["stages"]
+    assert stages["stage -1, before training"] == {"cells": [3, 3]}
+    command = ["show", "views", RECIPE, "--data", str(photos), "--out", str(out)]
+    assert main([*command, "--backbone", "x.pth"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+    assert main([*command, "--images", "0"]) == 2
+    assert "--images 0" in capsys.readouterr().err
