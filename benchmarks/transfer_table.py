@@ -10,7 +10,9 @@ measures the last stage, beside a random initialisation of the same seed:
 - CamVid: linear segmentation, penalty chosen on val, mIoU on test;
 - grocery: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen on
   val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
-- alignment, uniformity and RankMe of two views of the 300 val photos of ``voc_animals``.
+- alignment, uniformity and RankMe of two views of the 300 val photos of ``voc_animals``;
+- with ``--detection-epochs N``: box AP of a Faster R-CNN fine-tuned on 10 % of the labels of
+  ``voc_animals`` for N epochs of those, on its test photos. This one is not frozen.
 
 Every run has a folder under ``--work-dir`` and its own process; what is finished is skipped and
 an interrupted run goes on where it was, so the command can be killed and repeated.
@@ -49,15 +51,19 @@ RECIPES = {
 }
 # Recipes with crops of several sizes, which get the two views of the others here.
 MULTI_CROP = ("swav", "deepcluster_v2")
+# Backbones that the detector's configuration does not describe.
+NOT_DETECTORS = ("simclr_v2", "moco_v3_vit", "byol_gn_ws")
 CAMVID_SIZE, CAMVID_VOID = (240, 320), 11
 CAMVID_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5)
 GROCERY_SIZE = 96
+DETECTOR, LABEL_PERCENT = "faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small", 10
 GROCERY_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
 # Column of the table: file of the run, key in it, factor.
 COLUMNS = {
     "camvid_miou": ("camvid", "mean_iou", 100),
     "grocery_knn": ("grocery", "knn", 100),
     "grocery_linear": ("grocery", "linear", 100),
+    "detection_ap": ("detection", "bbox_mAP", 100),
     "alignment": ("instruments", "alignment", 1),
     "uniformity": ("instruments", "uniformity", 1),
     "rankme": ("instruments", "rankme", 1),
@@ -76,6 +82,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this part alone")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--detection-epochs", type=int, metavar="N", help="fine-tune a detector")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
     parser.add_argument("--out", type=Path, metavar="JSON")
     args = parser.parse_args()
@@ -121,6 +128,8 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
     if args.grocery:
         keep(folder, "grocery", lambda: grocery(backbone, seed, args.grocery))
     keep(folder, "instruments", lambda: instruments(backbone, seed, args.voc_animals))
+    if args.detection_epochs and method not in NOT_DETECTORS:
+        keep(folder, "detection", lambda: detection(backbone, seed, args, folder / "detection"))
 
 
 def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None:
@@ -180,6 +189,16 @@ def grocery(backbone: str, seed: int, data: Path) -> dict[str, Any]:
     return evaluate_classification(
         backbone, train, test, val, GROCERY_SIZE, l2=GROCERY_PENALTIES, seed=seed
     )
+
+
+def detection(backbone: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Faster R-CNN from the backbone, everything trained, on a part of the labels."""
+    labels = args.voc_animals / "annotations"
+    return dense_cl.finetune(
+        DETECTOR, backbone, labels / "train.json", labels / "test.json",
+        args.voc_animals / "images", args.voc_animals / "images",
+        fraction=LABEL_PERCENT, seed=seed, epochs=args.detection_epochs, work_dir=folder,
+    )  # fmt: skip
 
 
 def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:
