@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dense_cl.losses.info_nce import unit
+from dense_cl.losses.info_nce import unit, weighted_mean
 
 
 def group_into_slots(
@@ -48,7 +48,11 @@ def active_slots(scores_BKHW: Tensor) -> Tensor:
 
 
 def slot_contrast(
-    prediction_QD: Tensor, key_MD: Tensor, positive_Q: Tensor, temperature: float
+    prediction_QD: Tensor,
+    key_MD: Tensor,
+    positive_Q: Tensor,
+    temperature: float,
+    weight_Q: Tensor | None = None,
 ) -> Tensor:
     r"""Tell the same slot of the other view from the slots of all images.
 
@@ -63,9 +67,12 @@ def slot_contrast(
         key_MD: (M, D) raw slots of the teacher, the active ones of all images.
         positive_Q: (Q,) int64, the key of the same image and prototype.
         temperature: τ > 0.
+        weight_Q: (Q,) bool or floating weights; None counts every query, all zero gives exactly 0
+            with zero gradients.
 
     Returns:
         Scalar in float32 at least, the mean over queries.
     """
     logits_QM = unit(prediction_QD) @ unit(key_MD.detach()).T / temperature
-    return 2 * temperature * F.cross_entropy(logits_QM, positive_Q)
+    loss_Q = F.cross_entropy(logits_QM, positive_Q, reduction="none")
+    return 2 * temperature * weighted_mean(loss_Q, weight_Q)
