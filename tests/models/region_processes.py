@@ -18,7 +18,7 @@ CASES = list(itertools.product(REGION_METHODS, ["GN", "SyncBN"]))
 UNEVEN = {
     "slotcon": {
         **REGION_METHODS["slotcon"],
-        "predictor": {"hidden_channels": 32, "norm": "GN"},
+        "predictor": {"hidden_channels": 16, "norm": None},
     },
     "leopart": REGION_METHODS["leopart"],
 }
