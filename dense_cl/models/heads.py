@@ -1,13 +1,20 @@
 """Projection heads: one vector per view, or one per location."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.norm import norm_layer
 from dense_cl.registry import HEADS
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "ReLU": partial(nn.ReLU, inplace=True),
+    "GELU": nn.GELU,
+}
 
 
 def _perceptron(
@@ -17,10 +24,15 @@ def _perceptron(
     num_layers: int,
     norm: str | None = None,
     norm_last: bool = False,
+    activation: str = "ReLU",
 ) -> nn.Sequential:
-    """Stack linear layers with (normalisation and) ReLU between."""
+    """Stack linear layers with (normalisation and) an activation between."""
     if num_layers < 0:
         raise DenseCLError(f"num_layers is {num_layers}; a head cannot have fewer than none.")
+    if activation not in _ACTIVATIONS:
+        raise DenseCLError(
+            f"no activation is called '{activation}'.{nearest(activation, _ACTIVATIONS)}"
+        )
     widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels][: num_layers + 1]
     layers: list[nn.Module] = []
     for number, (width_in, width_out) in enumerate(pairwise(widths), start=1):
@@ -31,7 +43,7 @@ def _perceptron(
             # The papers that normalise the last layer do it without scale and shift.
             layers.append(norm_layer(norm, vectors=True)(width_out, affine=not last))
         if not last:
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(_ACTIVATIONS[activation]())
     return nn.Sequential(*layers)
 
 
@@ -51,6 +63,7 @@ class MLPHead(nn.Module):
         norm: 'BN', 'SyncBN' or 'GN' after every linear layer (which then has no bias) but the
             last; None for none.
         norm_last: normalise after the last layer as well, without scale and shift.
+        activation: 'ReLU' or 'GELU' (SlotCon, Leopart).
     """
 
     def __init__(
@@ -61,11 +74,12 @@ class MLPHead(nn.Module):
         num_layers: int = 2,
         norm: str | None = None,
         norm_last: bool = False,
+        activation: str = "ReLU",
     ) -> None:
         super().__init__()
         self.out_channels = out_channels if num_layers else in_channels
         self.layers = _perceptron(
-            in_channels, hidden_channels, out_channels, num_layers, norm, norm_last
+            in_channels, hidden_channels, out_channels, num_layers, norm, norm_last, activation
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -83,6 +97,7 @@ class Predictor(nn.Module):
         num_layers: number of linear layers; 0 for no predictor.
         norm: as for ``MLPHead``.
         norm_last: as for ``MLPHead``.
+        activation: as for ``MLPHead``.
     """
 
     def __init__(
@@ -92,10 +107,11 @@ class Predictor(nn.Module):
         num_layers: int = 2,
         norm: str | None = "BN",
         norm_last: bool = False,
+        activation: str = "ReLU",
     ) -> None:
         super().__init__()
         self.layers = _perceptron(
-            in_channels, hidden_channels, in_channels, num_layers, norm, norm_last
+            in_channels, hidden_channels, in_channels, num_layers, norm, norm_last, activation
         )
 
     def forward(self, projection_ND: Tensor) -> Tensor:

@@ -12,18 +12,25 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
+from dense_cl.objectives.region.detcon import DetConB, DetConS
+from dense_cl.objectives.region.leopart import Leopart
+from dense_cl.objectives.region.slotcon import SlotCon
 
 __all__ = [
     "BYOL",
     "BarlowTwins",
     "DeepClusterV2",
     "DenseInfoNCE",
+    "DetConB",
+    "DetConS",
     "Distillation",
     "InfoNCE",
+    "Leopart",
     "MoCoV3",
     "Objective",
     "SimCLR",
     "SimSiam",
+    "SlotCon",
     "SwAV",
     "VICReg",
 ]

@@ -1,0 +1,54 @@
+"""What the objectives on the cells of a feature map have in common."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dense_cl.errors import DenseCLError
+from dense_cl.models.distributed import gather_sizes, rank
+
+
+def check_stage(stage: int, in_channels: tuple[int, ...]) -> int:
+    """Return how many of the deepest stages are to be kept for ``stages[stage]`` to exist.
+
+    Raises:
+        DenseCLError: not a stage counted from the end.
+    """
+    if not -len(in_channels) <= stage < 0:
+        raise DenseCLError(
+            f"stage={stage}: stages are counted from the end, and the backbone returns"
+            f" {len(in_channels)}; give -1 for the last to -{len(in_channels)} for the first."
+        )
+    return -stage
+
+
+def rows_of(map_BCHW: Tensor) -> Tensor:
+    """One row per cell, (B * H * W, C); not even a copy where the map is channels_last."""
+    return map_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def on_cells(head: nn.Module, map_BCHW: Tensor) -> Tensor:
+    """Apply a head of vectors to every cell of a map, (B, C, H, W) to (B, D, H, W)."""
+    batch, _, height, width = map_BCHW.shape
+    rows = head(rows_of(map_BCHW))
+    return rows.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
+
+
+def image_draws(batch: int, shape: tuple[int, ...], seed: tuple[int, ...], like: Tensor) -> Tensor:
+    """Random numbers in [0, 1) that belong to the images, not to the process they are in.
+
+    The same for one process and several, and again after a resumed run has come to the same seed.
+
+    Args:
+        batch: images of this process; may differ between processes.
+        shape: of the numbers of one image.
+        seed: whole numbers, such as the run's seed and the step.
+        like: a tensor on the device wanted.
+
+    Returns:
+        (batch, *shape) float32.
+    """
+    sizes = gather_sizes(batch, like.device)
+    start = sum(sizes[: rank()])
+    numbers = np.random.default_rng(seed).random((sum(sizes), *shape), dtype=np.float32)
+    return torch.from_numpy(numbers[start : start + batch]).to(like.device)
