@@ -11,10 +11,11 @@ def propagate(
 ) -> Tensor:
     r"""Replace every location by a sum of all locations, the more of those that are like it.
 
-    :math:`y_i = \sum_j \max(\cos(x_i, x_j), c)^\gamma \, g_j / \lVert g_j \rVert` over the locations j
-    of the same image (Xie et al., arXiv 2011.10043, equations 3 and 4). Normalising the values g,
-    and adding 1e-6 to the similarities if γ < 1 (whose gradient is infinite at 0), are of the
-    released code, zdaxie/PixPro ``contrast/models/PixPro.py``.
+    .. math:: y_i = \sum_j \max(\cos(x_i, x_j), c)^\gamma \, \frac{g_j}{\lVert g_j \rVert}
+
+    over the locations j of the same image (Xie et al., arXiv 2011.10043, equations 3 and 4).
+    Normalising the values g, and adding 1e-6 to the similarities if γ < 1 (whose gradient is
+    infinite at 0), are of the released code: zdaxie/PixPro ``contrast/models/PixPro.py``.
 
     Args:
         features_BDS: (B, D, S) raw features x.

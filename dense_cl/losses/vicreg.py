@@ -47,9 +47,9 @@ def vicreg(*views_ND: Tensor, eps: float = 1e-4) -> VICRegTerms:
     views_ND = tuple(view.to(dtype) for view in views_ND)
     variance_V, covariance_V = zip(*(spread(view, eps) for view in views_ND), strict=True)
     pairs = [(i, j) for i in (0, 1) for j in range(len(views_ND)) if j != i]
-    invariance = sum(F.mse_loss(views_ND[i], views_ND[j]) for i, j in pairs) / len(pairs)
-    views = len(views_ND)
-    return VICRegTerms(invariance, sum(variance_V) / views, 2 * sum(covariance_V) / views)
+    distances = torch.stack([F.mse_loss(views_ND[i], views_ND[j]) for i, j in pairs])
+    variance, covariance = torch.stack(variance_V).mean(), torch.stack(covariance_V).mean()
+    return VICRegTerms(distances.mean(), variance, 2 * covariance)
 
 
 def spread(features_XND: Tensor, eps: float) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,5 @@ def vicreg_local(
     dtype = torch.promote_types(first_NKD.dtype, torch.float32)
     sides = first_NKD.to(dtype), second_NKD.to(dtype)
     invariance = weighted_mean((sides[0] - sides[1]).square().mean(dim=2), counted_NK)
-    spreads = [spread(side.transpose(0, 1), eps) for side in sides]
-    variance, covariance = (sum(terms) / 2 for terms in zip(*spreads, strict=True))
-    return VICRegTerms(invariance, variance, covariance)
+    both_2KND = torch.stack(sides).transpose(1, 2)
+    return VICRegTerms(invariance, *spread(both_2KND, eps))

@@ -12,6 +12,9 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
+from dense_cl.objectives.pixel.pix_contrast import PixContrast
+from dense_cl.objectives.pixel.pix_pro import PixPro
+from dense_cl.objectives.pixel.vicregl import VICRegL
 
 __all__ = [
     "BYOL",
@@ -22,8 +25,11 @@ __all__ = [
     "InfoNCE",
     "MoCoV3",
     "Objective",
+    "PixContrast",
+    "PixPro",
     "SimCLR",
     "SimSiam",
     "SwAV",
     "VICReg",
+    "VICRegL",
 ]
