@@ -37,16 +37,17 @@ def test_golden(golden, case, every_feature):
         v: ViewFeatures((as_map(m, view.view_size),), view)
         for v, (m, view) in enumerate(zip(maps, views, strict=True))
     }
+    weights = {
+        f"{name}_weight": float(data[f"{name[:3]}_coeff"])
+        for name in ("invariance", "variance", "covariance")
+    }
     objective = VICRegL(
         (maps[0].shape[2],),
         NO_HEAD,
         feature_matches=(-1, -1) if every_feature else counts,
         location_matches=counts,
         num_views=num_views,
-        **{
-            f"{name}_weight": float(data[f"{name[:3]}_coeff"])
-            for name in ("invariance", "variance", "covariance")
-        },
+        **weights,
     )
     places = {
         id(view): torch.tensor(data[f"locations{v}_yx"]).flip(-1).flatten(1, 2)
@@ -74,9 +75,8 @@ def test_golden(golden, case, every_feature):
         for v, view in enumerate(views)
     }
     width = embeddings[0].last.shape[1]
-    whole = VICReg(
-        (width,), {"type": "MLPHead", "num_layers": 0}, covariance_weight=0.5, num_views=num_views
-    )
+    weights["covariance_weight"] /= 2
+    whole = VICReg((width,), {"type": "MLPHead", "num_layers": 0}, num_views=num_views, **weights)
     alpha = float(data["alpha"])
     total = alpha * whole(FeatureBundle(embeddings, {})).loss + (1 - alpha) * output.loss
     torch.testing.assert_close(total.item(), float(data[f"expected_total_{suffix}"]), **CLOSE)
