@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def squared_products(first_ND: Tensor, second_ND: Tensor) -> Tensor:
+def squared_products(first_XND: Tensor, second_XND: Tensor) -> Tensor:
     r"""Return :math:`\lVert X^\top Y \rVert_F^2`, the sum of all squared entries.
 
     For batches smaller than the dimension it is taken as the equal sum of :math:`(X X^\top) \odot
@@ -12,13 +12,15 @@ def squared_products(first_ND: Tensor, second_ND: Tensor) -> Tensor:
     products of 8,192 dimensions. Never in half precision: diagonals are subtracted from it.
 
     Args:
-        first_ND: (N, D), float32 at least.
-        second_ND: (N, D).
+        first_XND: (..., N, D), float32 at least.
+        second_XND: (..., N, D).
 
     Returns:
-        Scalar.
+        (...), of every set of N vectors.
     """
-    with torch.autocast(first_ND.device.type, enabled=False):
-        if first_ND.shape[0] < first_ND.shape[1]:
-            return ((first_ND @ first_ND.T) * (second_ND @ second_ND.T)).sum()
-        return (first_ND.T @ second_ND).square().sum()
+    with torch.autocast(first_XND.device.type, enabled=False):
+        if first_XND.shape[-2] < first_XND.shape[-1]:
+            products = (first_XND @ first_XND.mT) * (second_XND @ second_XND.mT)
+        else:
+            products = (first_XND.mT @ second_XND).square()
+        return products.sum(dim=(-2, -1))

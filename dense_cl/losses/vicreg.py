@@ -23,7 +23,7 @@ class VICRegTerms(NamedTuple):
     covariance: Tensor
 
 
-def vicreg(first_ND: Tensor, second_ND: Tensor, eps: float = 1e-4) -> VICRegTerms:
+def vicreg(*views_ND: Tensor, eps: float = 1e-4) -> VICRegTerms:
     r"""Return the three terms of VICReg.
 
     Invariance :math:`\frac{1}{ND} \lVert x - y \rVert^2`, variance :math:`\frac{1}{D} \sum_d
@@ -34,27 +34,36 @@ def vicreg(first_ND: Tensor, second_ND: Tensor, eps: float = 1e-4) -> VICRegTerm
     published weights (25, 25, 1) belong to: the mean over N·D, and the variance averaged over
     the views.
 
+    More than two views are those of a multi-crop, the first two being the large ones: invariance
+    is the mean over the pairs of a large view and any other, variance the mean over the views,
+    covariance twice that (facebookresearch/VICRegL ``main_vicregl.py``, which takes it once).
+
     Args:
-        first_ND: (N, D) raw embeddings of the whole batch, all processes; N > 1.
-        second_ND: (N, D) of the other views.
+        views_ND: two or more (N, D) raw embeddings of the whole batch, all processes; N > 1.
         eps: ε.
 
     Returns:
         The terms in float32 at least, not yet weighted.
     """
-    dtype = torch.promote_types(first_ND.dtype, torch.float32)
-    first_ND, second_ND = first_ND.to(dtype), second_ND.to(dtype)
-    (variance, covariance), (variance_2, covariance_2) = (
-        _spread(view, eps) for view in (first_ND, second_ND)
-    )
-    invariance = F.mse_loss(first_ND, second_ND)
-    return VICRegTerms(invariance, (variance + variance_2) / 2, covariance + covariance_2)
+    dtype = torch.promote_types(views_ND[0].dtype, torch.float32)
+    views_ND = tuple(view.to(dtype) for view in views_ND)
+    variance_V, covariance_V = zip(*(spread(view, eps) for view in views_ND), strict=True)
+    pairs = [(i, j) for i in (0, 1) for j in range(len(views_ND)) if j != i]
+    distances = torch.stack([F.mse_loss(views_ND[i], views_ND[j]) for i, j in pairs])
+    variance, covariance = torch.stack(variance_V).mean(), torch.stack(covariance_V).mean()
+    return VICRegTerms(distances.mean(), variance, 2 * covariance)
 
 
-def _spread(features_ND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    images, channels = features_ND.shape
-    centred = features_ND - features_ND.mean(dim=0)
-    variance_D = centred.square().sum(dim=0) / (images - 1)
+def spread(features_XND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return variance and covariance (see ``vicreg``) of N vectors, averaged over X such sets.
+
+    Args:
+        features_XND: (..., N, D) in float32 at least, N > 1.
+        eps: ε.
+    """
+    images, channels = features_XND.shape[-2:]
+    centred = features_XND - features_XND.mean(dim=-2, keepdim=True)
+    variance_XD = centred.square().sum(dim=-2) / (images - 1)
     squared_covariances = squared_products(centred, centred) / (images - 1) ** 2
-    off_diagonal = squared_covariances - variance_D.square().sum()
-    return F.relu(1 - (variance_D + eps).sqrt()).mean(), off_diagonal / channels
+    off_diagonal = squared_covariances - variance_XD.square().sum(dim=-1)
+    return F.relu(1 - (variance_XD + eps).sqrt()).mean(), off_diagonal.mean() / channels

@@ -134,6 +134,7 @@ class DenseMLPHead(nn.Module):
         out_channels: dimension of the projection.
         num_layers: number of 1x1 convolutions (linear layers over channels).
         grid_size: side of the grid of locations; None keeps that of the feature map.
+        norm: as for ``MLPHead``, over all locations of all images.
     """
 
     def __init__(
@@ -143,11 +144,12 @@ class DenseMLPHead(nn.Module):
         out_channels: int = 128,
         num_layers: int = 2,
         grid_size: int | None = None,
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels if num_layers else in_channels
         self.grid_size = grid_size
-        self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers)
+        self.layers = _perceptron(in_channels, hidden_channels, out_channels, num_layers, norm)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Project a feature map, (B, C, H, W), to raw vectors per location, (B, D, h, w)."""
@@ -155,4 +157,6 @@ class DenseMLPHead(nn.Module):
             map_BCHW = F.adaptive_avg_pool2d(map_BCHW, self.grid_size)
         # A 1x1 convolution is a linear layer on channels_last maps, where this permute is free;
         # as one it takes two thirds of the time on a CPU.
-        return self.layers(map_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        cells_BHWC = map_BCHW.permute(0, 2, 3, 1)
+        projected_ND = self.layers(cells_BHWC.flatten(0, 2))
+        return projected_ND.unflatten(0, cells_BHWC.shape[:3]).permute(0, 3, 1, 2)

@@ -12,9 +12,15 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
+<<<<<<< HEAD
 from dense_cl.objectives.region.detcon import DetConB, DetConS
 from dense_cl.objectives.region.leopart import Leopart
 from dense_cl.objectives.region.slotcon import SlotCon
+=======
+from dense_cl.objectives.pixel.pix_contrast import PixContrast
+from dense_cl.objectives.pixel.pix_pro import PixPro
+from dense_cl.objectives.pixel.vicregl import VICRegL
+>>>>>>> in_pixel
 
 __all__ = [
     "BYOL",
@@ -28,9 +34,12 @@ __all__ = [
     "Leopart",
     "MoCoV3",
     "Objective",
+    "PixContrast",
+    "PixPro",
     "SimCLR",
     "SimSiam",
     "SlotCon",
     "SwAV",
     "VICReg",
+    "VICRegL",
 ]

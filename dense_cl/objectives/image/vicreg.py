@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from dense_cl.errors import DenseCLError
 from dense_cl.losses.vicreg import vicreg
 from dense_cl.models.distributed import gather_sizes, gather_with_gradient
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
@@ -25,10 +26,14 @@ class VICReg(Objective):
         invariance_weight: λ.
         variance_weight: μ.
         covariance_weight: ν.
+        num_views: views per image; with more than two the first two are the large ones, and the
+            terms those of VICRegL's global criterion.
+
+    Raises:
+        DenseCLError: fewer than two views.
     """
 
     name = "vicreg"
-    online_views = (0, 1)
 
     def __init__(
         self,
@@ -37,17 +42,20 @@ class VICReg(Objective):
         invariance_weight: float = 25.0,
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
+        num_views: int = 2,
     ) -> None:
         super().__init__()
+        if num_views < 2:
+            raise DenseCLError(f"VICReg: num_views={num_views}; it compares two views at least.")
+        self.online_views = tuple(range(num_views))
         self.weights = invariance_weight, variance_weight, covariance_weight
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[-1]))
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the weighted sum; see ``dense_cl.losses.vicreg``."""
-        projections = [self.head(features.online[v].pooled) for v in (0, 1)]
+        projections = [self.head(features.online[v].pooled) for v in self.online_views]
         sizes = gather_sizes(len(projections[0]), projections[0].device)
-        first_MD, second_MD = (gather_with_gradient(z, sizes) for z in projections)
-        terms = vicreg(first_MD, second_MD)
+        terms = vicreg(*(gather_with_gradient(z, sizes) for z in projections))
         invariance, variance, covariance = (
             weight * term for weight, term in zip(self.weights, terms, strict=True)
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dense_cl.errors import DenseCLError
 from dense_cl.losses.dense_info_nce import dense_info_nce
 from dense_cl.losses.info_nce import unit
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
@@ -25,6 +26,9 @@ class DenseInfoNCE(QueueObjective):
         correspondence: config of a provider (CORRESPONDENCES registry).
         queue_size: number of negatives, K.
         temperature: T > 0.
+
+    Raises:
+        DenseCLError: a provider that does not give single partners.
     """
 
     def __init__(
@@ -38,6 +42,12 @@ class DenseInfoNCE(QueueObjective):
         super().__init__(in_channels, head, queue_size, temperature)
         provider = dict(correspondence or {"type": "FeatureArgmax"})
         self.correspondence = CORRESPONDENCES.build(provider)
+        if self.correspondence.soft:
+            raise DenseCLError(
+                "DenseInfoNCE has one positive for every location, but correspondence"
+                f" {provider['type']} gives any number: take one that gives single partners, such"
+                " as GeometricNearest, or the objective PixContrast."
+            )
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.dense_info_nce``."""

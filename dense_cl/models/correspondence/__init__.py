@@ -1,0 +1,23 @@
+"""Which locations of the key view show what a location of the query view shows."""
+
+from dense_cl.models.correspondence.base import Correspondence, CorrespondenceProvider, Grid
+from dense_cl.models.correspondence.features import (
+    FeatureArgmax,
+    MutualNearest,
+    cosine_similarity,
+)
+from dense_cl.models.correspondence.geometric import DistanceThreshold, GeometricNearest
+from dense_cl.models.correspondence.k_best import KBestFeatures, KBestLocations
+
+__all__ = [
+    "Correspondence",
+    "CorrespondenceProvider",
+    "DistanceThreshold",
+    "FeatureArgmax",
+    "GeometricNearest",
+    "Grid",
+    "KBestFeatures",
+    "KBestLocations",
+    "MutualNearest",
+    "cosine_similarity",
+]

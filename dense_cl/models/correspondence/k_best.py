@@ -1,0 +1,117 @@
+"""Nearest neighbours, of which the closest pairs of a view are kept (VICRegL).
+
+Bardes et al., arXiv 2210.01571; facebookresearch/VICRegL ``main_vicregl.py``. Shape suffixes: see
+``dense_cl.models.correspondence.base``.
+"""
+
+import torch
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.models.correspondence.base import Correspondence, CorrespondenceProvider, Grid
+from dense_cl.models.correspondence.features import cells
+from dense_cl.models.correspondence.geometric import distances
+from dense_cl.models.features import ViewFeatures
+from dense_cl.registry import CORRESPONDENCES
+from dense_cl.views.batch import ViewBatch
+from dense_cl.views.geometry import Size, cell_centres, cells_of_points, on_source, to_source
+
+
+def k_best(distance_BST: Tensor, count: int) -> Correspondence:
+    """Give every query location its nearest key location and keep the ``count`` closest pairs.
+
+    Args:
+        distance_BST: (B, S, T); infinite for pairs that must not match.
+        count: pairs to keep of every image; -1, or more than S, keeps all.
+    """
+    distance_BS, indices_BS = distance_BST.min(dim=2)
+    valid_BS = distance_BS.isfinite()
+    if 0 <= count < valid_BS.shape[1]:
+        closest_BK = distance_BS.topk(count, dim=1, largest=False).indices
+        valid_BS &= torch.zeros_like(valid_BS).scatter(1, closest_BK, True)
+    return Correspondence(indices_BS, valid_BS=valid_BS)
+
+
+class _KBest(CorrespondenceProvider):
+    def __init__(self, count: int = 20) -> None:
+        super().__init__()
+        if count < 1 and count != -1:
+            raise DenseCLError(
+                f"{type(self).__name__}: count={count} keeps no pair; give at least 1, or -1 for"
+                " all."
+            )
+        self.count = count
+
+
+@CORRESPONDENCES.register_module()
+class KBestFeatures(_KBest):
+    """The key location with the nearest feature of the last stage, for the best locations only.
+
+    Distances are Euclidean. VICRegL measures them between projections, so its objective hands
+    those over in place of the stages.
+
+    Args:
+        count: locations to keep; -1 for all.
+    """
+
+    @torch.no_grad()
+    def forward(
+        self, query: ViewFeatures, key: ViewFeatures, query_grid: Grid, key_grid: Grid
+    ) -> Correspondence:
+        """See ``CorrespondenceProvider``; valid are the ``count`` closest pairs."""
+        with torch.autocast(query.last.device.type, enabled=False):
+            query_BSC, key_BTC = cells(query, query_grid).mT, cells(key, key_grid).mT
+            return k_best(torch.cdist(query_BSC, key_BTC), self.count)
+
+
+@CORRESPONDENCES.register_module()
+class KBestLocations(_KBest):
+    """The key location nearest in the source image, for the best locations only.
+
+    Views that do not overlap have no valid pair, and padding matches nothing; the released code
+    matches the closest cells of distant views as well.
+
+    Args:
+        count: locations to keep; -1 for all.
+        ignore_flips: measure as if no view were mirrored, which puts the cells of a mirrored view
+            in the wrong columns. It is the released default (``--no-flip-grid 1`` of
+            ``main_vicregl.py``: ``transforms.py`` then leaves the columns of the grid in the
+            order of the unflipped crop).
+    """
+
+    def __init__(self, count: int = 20, ignore_flips: bool = False) -> None:
+        super().__init__(count)
+        self.locate = crop_centres if ignore_flips else cell_centres
+
+    @torch.no_grad()
+    def forward(
+        self, query: ViewFeatures, key: ViewFeatures, query_grid: Grid, key_grid: Grid
+    ) -> Correspondence:
+        """See ``CorrespondenceProvider``; valid are the ``count`` closest pairs, at most."""
+        query_BS2, key_BT2 = self.locate(query.view, query_grid), self.locate(key.view, key_grid)
+        seen_BS = cells_of_points(key.view, query_BS2, key_grid) >= 0
+        seen_BT = cells_of_points(query.view, key_BT2, query_grid) >= 0
+        on_BS, on_BT = on_source(query.view, query_BS2), on_source(key.view, key_BT2)
+        overlap_B = (seen_BS & on_BS).any(dim=1) | (seen_BT & on_BT).any(dim=1)
+        allowed_BST = overlap_B[:, None, None] & on_BS[:, :, None] & on_BT[:, None]
+        distance_BST = distances(query_BS2, key_BT2)
+        return k_best(distance_BST.where(allowed_BST, torch.inf), self.count)
+
+
+def crop_centres(view: ViewBatch, grid: Size) -> Tensor:
+    """Centres of a grid laid over the box of the source that a view shows, however it is turned.
+
+    Returns:
+        (B, grid_h * grid_w, 2) float64 as x, y, row-major: those of ``cell_centres`` where no
+        view is mirrored or rotated.
+    """
+    height, width = view.view_size
+    corners = view.matrix.new_tensor([[0, 0], [width, 0], [width, height], [0, height]])
+    outline_B42 = to_source(view, corners)
+    low_B12, high_B12 = outline_B42.amin(dim=1, keepdim=True), outline_B42.amax(dim=1, keepdim=True)
+    rows, columns = (
+        (torch.arange(cells, device=corners.device, dtype=corners.dtype) + 0.5) / cells
+        for cells in grid
+    )
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return low_B12 + torch.stack([x, y], dim=-1).flatten(0, 1) * (high_B12 - low_B12)
