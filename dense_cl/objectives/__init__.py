@@ -12,6 +12,8 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
+from dense_cl.objectives.region.resim import ReSim
+from dense_cl.objectives.region.soco import SoCo
 
 __all__ = [
     "BYOL",
@@ -22,8 +24,10 @@ __all__ = [
     "InfoNCE",
     "MoCoV3",
     "Objective",
+    "ReSim",
     "SimCLR",
     "SimSiam",
+    "SoCo",
     "SwAV",
     "VICReg",
 ]
