@@ -166,7 +166,7 @@ class SoCo(Objective):
         candidate_BN = shown_BN >= self.min_visible - _ROUNDING
         batch, number = candidate_BN.shape
         for_jitter = 5 * self.num_boxes
-        seed = (self.seed << 32) + features.step
+        seed = (1_000_003 * self.seed + features.step) % 2**32  # all that a CPU generator takes
         noise_BR = uniform_noise(for_jitter + number, batch, seed, shown_BN.device)
         chosen_BK, counted_BK = sample_boxes(candidate_BN, noise_BR[:, for_jitter:], self.num_boxes)
         taken = [
