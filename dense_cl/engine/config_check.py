@@ -25,6 +25,7 @@ _REGISTRIES: dict[str, Registry] = {
     "source": ours.SOURCES,
     "views": ours.VIEWS,
     "crop": ours.CROPS,
+    "regions": ours.REGIONS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
     "optimizer": ours.OPTIMIZERS,
     "param_scheduler": ours.PARAM_SCHEDULERS,
