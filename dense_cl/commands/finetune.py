@@ -13,6 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="exported backbone, or 'random', or 'torchvision' (ImageNet weights from the cache)",
     )
+    parser.add_argument(
+        "--backbone-only",
+        action="store_true",
+        help="leave out the pretrained neck and box head that some files bring",
+    )
     parser.add_argument("--train", metavar="JSON", help="COCO-format labels to train on")
     parser.add_argument(
         "--val", metavar="JSON", help="labels to evaluate on (default: 20 %% of --train, held out)"
@@ -64,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         amp=args.amp,
         cfg_options=parse_options(args.cfg_options),
         launcher=args.launcher,
+        backbone_only=args.backbone_only,
     )
     if is_main_process():
         print(json.dumps(metrics, indent=2))

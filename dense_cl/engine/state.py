@@ -136,6 +136,7 @@ def describe(runner: "PretrainRunner") -> dict[str, Any]:
         architecture=model["backbone"].to_dict(),
         normalization=normalization(runner.learner.data_preprocessor),
         heads=_heads(runner),
+        detector_parts=_detector_parts(runner),
         config=runner.cfg.pretty_text,
         config_hash=hashlib.sha256(json.dumps(_recipe(runner)).encode()).hexdigest()[:16],
         recipe=json.dumps(_recipe(runner)),
@@ -163,6 +164,15 @@ def _heads(runner: "PretrainRunner") -> dict[str, Any]:
         if isinstance(head, MLPHead):
             found[name] = describe_layers(head.layers)
     return found
+
+
+def _detector_parts(runner: "PretrainRunner") -> dict[str, str]:
+    """Say where in the weights there are parts of a detector: their names in the detector."""
+    return {
+        f"objectives.{name}.{place}": part
+        for name, objective in runner.learner.named_objectives()
+        for place, part in objective.detector_parts.items()
+    }
 
 
 def versions() -> dict[str, str]:

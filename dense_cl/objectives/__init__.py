@@ -12,15 +12,14 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
-<<<<<<< HEAD
-from dense_cl.objectives.region.detcon import DetConB, DetConS
-from dense_cl.objectives.region.leopart import Leopart
-from dense_cl.objectives.region.slotcon import SlotCon
-=======
 from dense_cl.objectives.pixel.pix_contrast import PixContrast
 from dense_cl.objectives.pixel.pix_pro import PixPro
 from dense_cl.objectives.pixel.vicregl import VICRegL
->>>>>>> in_pixel
+from dense_cl.objectives.region.detcon import DetConB, DetConS
+from dense_cl.objectives.region.leopart import Leopart
+from dense_cl.objectives.region.resim import ReSim
+from dense_cl.objectives.region.slotcon import SlotCon
+from dense_cl.objectives.region.soco import SoCo
 
 __all__ = [
     "BYOL",
@@ -36,9 +35,11 @@ __all__ = [
     "Objective",
     "PixContrast",
     "PixPro",
+    "ReSim",
     "SimCLR",
     "SimSiam",
     "SlotCon",
+    "SoCo",
     "SwAV",
     "VICReg",
     "VICRegL",

@@ -1,5 +1,8 @@
 """The interface of every objective: its heads, its bank and its loss term."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from torch import nn
 
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
@@ -29,6 +32,8 @@ class Objective(nn.Module):
             processes.
         regions: field of ``dense_cl.regions.regions.RegionBatch`` that it reads, 'label_map' or
             'boxes'; None if it looks at no regions.
+        detector_parts: modules that a detector can start from, by their name here: their name in
+            MMDetection's detector.
     """
 
     name: str | None = None
@@ -39,6 +44,7 @@ class Objective(nn.Module):
     num_negatives: int = 0
     num_stages: int = 1
     regions: str | None = None
+    detector_parts: Mapping[str, str] = MappingProxyType({})
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn about the run before any state is restored.

@@ -3,7 +3,8 @@
 ``<out>.pth`` holds ``{'state_dict': ..., 'meta': ...}`` and ``<out>.safetensors`` the same tensors,
 with ``meta`` as JSON strings in its header. Keys are those of the library the backbone comes from:
 torchvision's for ``ResNet`` (``layer1.0.conv1.weight``), timm's for ``TimmBackbone``, MMDetection's
-for ``mmdet.X``.
+for ``mmdet.X``. Parts of a detector that were pretrained along follow as ``detector.*``, with
+MMDetection's keys behind it; whoever reads the backbone does not see them.
 """
 
 from collections.abc import Mapping
@@ -17,9 +18,15 @@ from dense_cl.errors import DenseCLError
 from dense_cl.models.layers import describe_layers
 from dense_cl.transfer.encoder import HEAD_PREFIX, head_of_checkpoint
 from dense_cl.transfer.loading import full_match, rebuild
-from dense_cl.transfer.weights_file import FORMAT, write_weights
+from dense_cl.transfer.weights_file import (
+    DETECTOR_PARTS,
+    FORMAT,
+    detector_parts,
+    write_weights,
+)
 
 _PREFIX = "backbone."
+_DETECTOR = "detector"
 # What a checkpoint must say about itself for its backbone to be usable without guessing.
 _REQUIRED = ("architecture", "normalization")
 
@@ -29,7 +36,8 @@ def export_backbone(
 ) -> tuple[Path, Path]:
     """Write the online backbone of a pretraining checkpoint as ``.pth`` and ``.safetensors``.
 
-    The backbone is rebuilt from the checkpoint's own description and must match the weights
+    With it go the parts of a detector that an objective trained (``Objective.detector_parts``). The
+    backbone is rebuilt from the checkpoint's own description and must match the weights
     completely, so a file that is written is a file that loads.
 
     Args:
@@ -57,6 +65,11 @@ def export_backbone(
     }
     full_match(backbone, weights, str(checkpoint))
 
+    parts = detector_parts(state_dict, source_meta.get(DETECTOR_PARTS) or {}, checkpoint)
+    for name, tensors in parts.items():
+        weights |= {f"{_DETECTOR}.{name}.{key}": value for key, value in tensors.items()}
+    if parts:
+        meta[DETECTOR_PARTS] = {f"{_DETECTOR}.{name}": name for name in parts}
     if head_layers:
         head = head_of_checkpoint(content, head_layers, str(checkpoint))
         weights |= {HEAD_PREFIX + key: value for key, value in head.state_dict().items()}

@@ -14,7 +14,6 @@ from dense_cl.errors import DenseCLError
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
-from dense_cl.transfer.loading import load_backbone_weights
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
 from dense_cl.transfer.options_check import check_options
 from dense_cl.transfer.weights_file import read_weights
@@ -39,6 +38,7 @@ def finetune(
     amp: bool | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
+    backbone_only: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune a detector and evaluate it with pycocotools.
 
@@ -63,6 +63,7 @@ def finetune(
         amp: mixed precision; None for "on CPUs that have bfloat16, else as the recipe says".
         cfg_options: changes to the recipe, {"dotted.key": value}.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        backbone_only: leave out the pretrained neck and box head that some files bring.
 
     Returns:
         The validation result, such as ``bbox_mAP`` (AP averaged over IoU 0.5 to 0.95, 0 to 1).
@@ -97,10 +98,13 @@ def finetune(
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
     facts = _facts(cfg, backbone, file, meta, splits, fraction, seed)
     with scope_kept():
-        return _run(cfg, file, facts)
+        return _run(cfg, file, backbone_only, facts)
 
 
-def _run(cfg: Config, file: Path | None, facts: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    cfg: Config, file: Path | None, backbone_only: bool, facts: dict[str, Any]
+) -> dict[str, Any]:
+    from dense_cl.transfer.detector import load_detector_weights
     from dense_cl.transfer.finetune_runner import FinetuneRunner
     from dense_cl.transfer.hooks import LoadBackbone, WriteMetrics
 
@@ -109,9 +113,10 @@ def _run(cfg: Config, file: Path | None, facts: dict[str, Any]) -> dict[str, Any
         # Once here, so that a wrong file is known before the data are read; again after the
         # initialisation of the weights, which MMEngine does last.
         model = getattr(runner.model, "module", runner.model)
-        report = load_backbone_weights(model.backbone, file, quiet=True)
-        runner.logger.info(f"backbone {file}: {report}")
-        runner.register_hook(LoadBackbone(str(file)))
+        for part, report in load_detector_weights(model, file, backbone_only).items():
+            runner.logger.info(f"{part} {file}: {report}")
+            facts["pretrained"].append(part)
+        runner.register_hook(LoadBackbone(str(file), backbone_only))
     else:
         runner.logger.info("backbone: random initialisation")
     for split in ("train", "val"):
@@ -193,6 +198,7 @@ def _facts(
         "backbone": str(backbone),
         "backbone_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
         "backbone_method": meta.get("method"),
+        "pretrained": [],
         "seed": seed,
         "fraction": fraction,
         **{

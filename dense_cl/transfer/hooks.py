@@ -13,12 +13,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from dense_cl.registry import HOOKS
-from dense_cl.transfer.loading import load_backbone_weights
+from dense_cl.transfer.detector import load_detector_weights
 
 
 @HOOKS.register_module()
 class LoadBackbone(Hook):
-    """Load backbone weights, completely or not at all, once the model has been initialised.
+    """Load pretrained weights, completely or not at all, once the model has been initialised.
+
+    They are the backbone's, and those of the neck and the box head if the file brings them.
 
     In a plain MMDetection config: ``custom_imports = dict(imports=['dense_cl.transfer.hooks'])``
     and ``custom_hooks = [dict(type='dense_cl.LoadBackbone', file='backbone.pth')]``, with
@@ -27,20 +29,22 @@ class LoadBackbone(Hook):
 
     Args:
         file: anything ``dense_cl.transfer.weights_file.read_weights`` accepts.
+        backbone_only: leave the other parts out.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, backbone_only: bool = False) -> None:
         self.file = file
+        self.backbone_only = backbone_only
 
     def before_train(self, runner: Runner) -> None:
         """Load, unless the run goes on from a checkpoint, which holds the weights already.
 
         Raises:
-            DenseCLError: the file does not match the backbone.
+            DenseCLError: the file does not match the backbone or another part it brings.
         """
         if runner.iter == 0:
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            load_backbone_weights(model.backbone, self.file, quiet=True)
+            load_detector_weights(model, self.file, self.backbone_only)
 
 
 @HOOKS.register_module()

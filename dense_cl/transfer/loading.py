@@ -125,12 +125,20 @@ def full_match(
     report = compare(own, state_dict, allow_classifier)
     if report.full:
         return report
-    lines = [f"backbone '{name}' does not match the {type(module).__name__}: {report}."]
+    mismatch = f"backbone '{name}' does not match the {type(module).__name__}: {report}."
+    reason = likely_reason(own, state_dict, report)
+    raise DenseCLError(f"{mismatch} {first_keys(report)} {reason}".strip())
+
+
+def first_keys(report: MatchReport) -> str:
+    """Return sentences that name the first keys of each kind that do not match."""
+    sentences = []
     for title in ("missing", "unexpected", "mismatched"):
         keys = list(getattr(report, title))
         if keys:
-            lines.append(f"First {title}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}.")
-    raise DenseCLError(" ".join([*lines, likely_reason(own, state_dict, report)]).strip())
+            more = ", ..." if len(keys) > 3 else ""
+            sentences.append(f"First {title}: {', '.join(keys[:3])}{more}.")
+    return " ".join(sentences)
 
 
 def compare(

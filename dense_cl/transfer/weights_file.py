@@ -6,7 +6,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dense_cl.engine.checkpoint import load_checkpoint, save_checkpoint
 from dense_cl.errors import DenseCLError
 
 FORMAT = "dense_cl.backbone"
+DETECTOR_PARTS = "detector_parts"  # in the metadata
 
 # Where the encoder sits in the files that are understood: prefix of its keys, who writes them so.
 # The longest prefix that occurs wins over those it begins with; two that are unrelated are refused.
@@ -45,12 +46,16 @@ class Weights:
         state_dict: tensors by key, the layout's prefix removed; heads may still be among them.
         meta: metadata block of a dense_cl export or checkpoint, empty for files from elsewhere.
         layout: which known layout the file has, for messages.
+        detector: tensors of other parts of a detector, by the part's name in MMDetection's
+            detector ('neck', 'roi_head.bbox_head') and their key in it. They are not in
+            ``state_dict``.
     """
 
     file: Path
     state_dict: dict[str, Tensor]
     meta: dict[str, Any]
     layout: str
+    detector: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def read_weights(file: str | Path) -> Weights:
@@ -71,11 +76,44 @@ def read_weights(file: str | Path) -> Weights:
         tensors, meta = _read_safetensors(path)
     else:
         tensors, meta = _read_pickle(path)
-    prefix = _prefix(tensors, path)
+    places = meta.get(DETECTOR_PARTS) or {}
+    inside = tuple(f"{place}." for place in places)
+    encoder = {key: value for key, value in tensors.items() if not key.startswith(inside)}
+    prefix = _prefix(encoder, path)
     state_dict = {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in encoder.items() if key.startswith(prefix)
     }
-    return Weights(path, state_dict, meta, LAYOUTS.get(prefix, _PLAIN))
+    parts = detector_parts(tensors, places, path)
+    return Weights(path, state_dict, meta, LAYOUTS.get(prefix, _PLAIN), parts)
+
+
+def detector_parts(
+    tensors: Mapping[str, Tensor], places: Mapping[str, str], file: str | Path
+) -> dict[str, dict[str, Tensor]]:
+    """Pick the parts of a detector out of a file's tensors.
+
+    Args:
+        tensors: by key.
+        places: where each part is in the file: its name in the detector; ``DETECTOR_PARTS`` of the
+            metadata.
+        file: for messages.
+
+    Raises:
+        DenseCLError: two objectives bring the same part.
+    """
+    if len(set(places.values())) < len(places):
+        raise DenseCLError(
+            f"'{file}' holds one part of a detector twice ({', '.join(places)}), and it is not"
+            " known which is meant; pretrain with one objective that brings it."
+        )
+    return {
+        name: {
+            key.removeprefix(f"{place}."): value
+            for key, value in tensors.items()
+            if key.startswith(f"{place}.")
+        }
+        for place, name in places.items()
+    }
 
 
 def _prefix(tensors: Mapping[str, Tensor], path: Path) -> str:

@@ -1,5 +1,6 @@
 """A learner and data small enough to run in milliseconds, shared by the tests of models."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 import dense_cl.objectives  # noqa: F401  (registers them)
 from dense_cl.models import Learner
 from dense_cl.models.norm import norm_layer
+from dense_cl.regions.regions import RegionBatch
 from dense_cl.registry import MODELS
 from dense_cl.views.batch import ViewBatch
 
@@ -66,11 +68,36 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {
         "num_views": 2,
     },
 }
+BOX_METHODS: dict[str, dict[str, Any]] = {
+    "resim": {
+        "type": "ReSim",
+        "stages": (-1, -2),
+        "windows": (16, 8),
+        "strides": (8, 8),
+        "gather": (True, True),
+        "channels": 32,
+        "norm": "SyncBN",
+    },
+    "soco": {
+        "type": "SoCo",
+        "head": _HEAD,
+        "predictor": _PREDICTOR,
+        "num_views": 2,
+        "level_sizes": (12,),
+        "channels": 32,
+        "side": 3,
+        "num_convs": 1,
+        "fc_channels": 32,
+        "norm": "SyncBN",
+    },
+}
 # Everything that a curve is kept of.
 METHODS: dict[str, list[dict[str, Any]]] = {
     **{name: [objective] for name, objective in IMAGE_METHODS.items()},
     "moco_v2": [info_nce()],
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
+    "resim": [info_nce(), BOX_METHODS["resim"]],
+    "soco": [BOX_METHODS["soco"]],
 }
 
 
@@ -92,9 +119,10 @@ def begin(learner: Learner, *batches: dict[str, Any], num_images: int | None = N
 
 
 def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> dict[str, Any]:
-    """What the loader gives; every view is the whole source."""
+    """What the loader gives; every view is the whole source, and shows the same random boxes."""
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, size, size, 3)
+    regions = random_boxes(batch, size, seed)
     return {
         "views": [
             ViewBatch(
@@ -102,6 +130,7 @@ def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> di
                 matrix=torch.eye(3, dtype=torch.float64)[:2].repeat(batch, 1, 1),
                 source_size=torch.tensor([[size, size]]).repeat(batch, 1),
                 view_size=(size, size),
+                regions=regions,
             )
             for _ in range(views)
         ],
@@ -110,11 +139,27 @@ def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> di
     }
 
 
+def random_boxes(batch: int, size: int, seed: int) -> RegionBatch:
+    """Zero to four boxes in each image."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    corners = torch.rand(batch, 4, 2, 2, generator=generator).sort(dim=2).values * (size - 4)
+    boxes = corners.flatten(2) + torch.tensor([0, 0, 4, 4])
+    count = torch.randint(0, 5, (batch, 1), generator=generator)
+    visible = (torch.arange(4) < count).float()
+    return RegionBatch(boxes=boxes * visible[..., None], visible=visible)
+
+
 def images_of(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     """The same data with images ``start`` to ``stop`` only."""
     rows = slice(start, stop)
     views = [
-        ViewBatch(v.image[rows], v.matrix[rows], v.source_size[rows], v.view_size)
+        replace(
+            v,
+            image=v.image[rows],
+            matrix=v.matrix[rows],
+            source_size=v.source_size[rows],
+            regions=v.regions and v.regions.map(lambda tensor: tensor[rows]),
+        )
         for v in data["views"]
     ]
     return {"views": views, "index": data["index"][rows], "unreadable": []}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from learners import (
+    BOX_METHODS,
     IMAGE_METHODS,
     begin,
     build_learner,
@@ -25,7 +26,7 @@ from dense_cl.models.learner import Learner
 METHODS = {
     "moco": [info_nce()],
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
-    **{name: [objective] for name, objective in IMAGE_METHODS.items()},
+    **{name: [objective] for name, objective in (IMAGE_METHODS | BOX_METHODS).items()},
 }
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3
@@ -45,17 +46,28 @@ def train(model: Any, learner: Learner, batches: list[dict[str, Any]]) -> dict[s
     return {"losses": losses, "gradients": gradients, "state": learner.state_dict()}
 
 
-def whole(method: str, norm: str) -> dict[str, Any]:
+def batches_of(crops: bool = False) -> list[dict[str, Any]]:
+    """The whole batches; with ``crops`` the second views of their images overlap more and more."""
+    batches = [random_data(BATCH, seed=s) for s in range(STEPS)]
+    for batch in batches if crops else []:
+        second = batch["views"][1]
+        second.matrix[:, :, 2] = 20 - 8 * torch.arange(BATCH)[:, None]
+    return batches
+
+
+def whole(method: str, norm: str, crops: bool = False) -> dict[str, Any]:
     """Train in this process on whole batches."""
     learner = build_learner(*METHODS[method], norm=norm)
-    return train(learner, learner, [random_data(BATCH, seed=s) for s in range(STEPS)])
+    return train(learner, learner, batches_of(crops))
 
 
-def split(method: str, norm: str, boundary: int, **options: Any) -> dict[str, Any]:
+def split(
+    method: str, norm: str, boundary: int, crops: bool = False, **options: Any
+) -> dict[str, Any]:
     """Train on this rank's part of the same batches; rank 0 has ``boundary`` images."""
     learner = build_learner(*METHODS[method], norm=norm, **options)
     rows = (0, boundary) if dist.get_rank() == 0 else (boundary, BATCH)
-    batches = [images_of(random_data(BATCH, seed=s), *rows) for s in range(STEPS)]
+    batches = [images_of(batch, *rows) for batch in batches_of(crops)]
     return train(DistributedLearner(learner), learner, batches)
 
 
@@ -79,6 +91,7 @@ def run(rank: int, folder: str) -> None:
     results: dict[str, Any] = {f"{m}_{n}": split(m, n, BATCH // 2) for m, n in CASES}
     results |= {f"{m}_cached": split(m, "GN", BATCH // 2, chunk_size=1) for m in CACHED}
     results["uneven"] = split("densecl", "SyncBN", BATCH - 1)
+    results["crops"] = split("resim", "SyncBN", BATCH // 2, crops=True)
     results["plain_bn"] = split("densecl", "BN", BATCH // 2)
     results["shuffle"] = shuffled(images=3 - rank)
     results["gather"] = concat_all_gather(torch.full((2 * rank, 1), float(rank)))
