@@ -12,6 +12,7 @@ from dense_cl.engine.runner import DEFAULT_HOOKS, PretrainRunner
 from dense_cl.engine.signatures import Accepted, accepted, fits, readable
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.target import TargetNetwork
+from dense_cl.views.box_jitter import BoxJitter
 
 # Registry by the name of the setting that holds the {type: ..., ...} or the list of them.
 _REGISTRIES: dict[str, Registry] = {
@@ -24,6 +25,7 @@ _REGISTRIES: dict[str, Registry] = {
     "dataset": ours.DATASETS,
     "source": ours.SOURCES,
     "views": ours.VIEWS,
+    "patches": ours.VIEWS,
     "crop": ours.CROPS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
     "optimizer": ours.OPTIMIZERS,
@@ -78,6 +80,7 @@ def _environment(
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "train_dataloader": build_dataloader,
     "target": TargetNetwork,
+    "box_jitter": BoxJitter,
     "randomness": PretrainRunner.set_randomness,
     "auto_scale_lr": _scale,
     "env_cfg": _environment,

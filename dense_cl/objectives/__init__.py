@@ -12,8 +12,10 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
+from dense_cl.objectives.region.orl import ORL
 
 __all__ = [
+    "ORL",
     "BYOL",
     "BarlowTwins",
     "DeepClusterV2",

@@ -29,6 +29,9 @@ class Objective(nn.Module):
             processes.
         regions: field of ``dense_cl.regions.regions.RegionBatch`` that it reads, 'label_map' or
             'boxes'; None if it looks at no regions.
+        other_image_views: those of its views that have to show another image than view 0 does
+            (``ViewBatch.other_image``). No other view of it may, so geometry and multi-crop terms
+            never match places of different images.
     """
 
     name: str | None = None
@@ -39,6 +42,7 @@ class Objective(nn.Module):
     num_negatives: int = 0
     num_stages: int = 1
     regions: str | None = None
+    other_image_views: tuple[int, ...] = ()
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn about the run before any state is restored.

@@ -37,4 +37,5 @@ def _stack(views: Sequence[View]) -> ViewBatch:
         matrix=torch.from_numpy(np.stack([view.geometry.matrix for view in views])),
         source_size=torch.tensor([view.geometry.source_size for view in views]),
         view_size=views[0].geometry.view_size,
+        other_image=views[0].other_image,
     )

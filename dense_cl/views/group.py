@@ -22,10 +22,12 @@ class View:
     Attributes:
         image: (H, W, 3) uint8 RGB, C-contiguous.
         geometry: where it lies in the source.
+        other_image: its source is another image than that of the sample's first view.
     """
 
     image: NDArray[np.uint8]
     geometry: ViewGeometry
+    other_image: bool = False
 
 
 @VIEWS.register_module()
