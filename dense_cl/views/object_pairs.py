@@ -14,7 +14,7 @@ from dense_cl.registry import DATASETS, VIEWS
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.views.box_jitter import BoxJitter
 from dense_cl.views.crops import Box, crop_and_resize
-from dense_cl.views.dataset import Sample, Unreadable, ViewDataset
+from dense_cl.views.dataset import Sample, Unreadable, ViewDataset, naming
 from dense_cl.views.geometry import ViewGeometry
 from dense_cl.views.group import View, ViewGroup
 from dense_cl.views.pipeline import Transform
@@ -103,9 +103,11 @@ class ObjectPairDataset(ViewDataset):
         sample = self._views.sample(image, epoch, index, self.source.name(index))
         moved = self.box_jitter(region, (image.shape[0], image.shape[1]), rng)
         cuts = [(image, region), (image, moved), (image, own), (partner, other)]
-        patches = [
-            self.patches[number % 2].cut(*cut, (*stem, number)) for number, cut in enumerate(cuts)
-        ]
+        with naming(sample.name):
+            patches = [
+                self.patches[number % 2].cut(*cut, (*stem, number))
+                for number, cut in enumerate(cuts)
+            ]
         patches[-1] = replace(patches[-1], other_image=True)
         return replace(sample, views=[*sample.views, *patches])
 
