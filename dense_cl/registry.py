@@ -84,6 +84,7 @@ VIEWS = Registry(
     locations=["dense_cl.views.group", "dense_cl.views.object_pairs"],
 )
 CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
+REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
 # For augmentations of the user; albumentations' own are found by their class names.
 AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)
 OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])

@@ -27,6 +27,7 @@ _REGISTRIES: dict[str, Registry] = {
     "views": ours.VIEWS,
     "patches": ours.VIEWS,
     "crop": ours.CROPS,
+    "regions": ours.REGIONS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
     "optimizer": ours.OPTIMIZERS,
     "param_scheduler": ours.PARAM_SCHEDULERS,

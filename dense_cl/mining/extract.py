@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,26 +16,18 @@ from dense_cl.mining.candidates import Boxes, candidate_boxes
 from dense_cl.mining.features import UNREADABLE, FeatureStore, ImageFeatures
 from dense_cl.mining.ranking import unit
 from dense_cl.mining.settings import MiningSettings
-from dense_cl.regions.regions import ImageRegions
+from dense_cl.regions.provider import RegionProvider
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.transfer.encoder import load_encoder
 from dense_cl.views.crops import crop_and_resize
 
 
-class Regions(Protocol):
-    """Finds the regions of an image, or looks them up."""
-
-    def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
-        """Return the regions of an image; only their boxes are looked at."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return plain values that the regions depend on."""
-
-
 class Crops(Dataset[tuple[Boxes, Tensor] | str]):
     """The central square and the regions of an image, or why it cannot be read."""
 
-    def __init__(self, source: ImageSource, regions: Regions, settings: MiningSettings) -> None:
+    def __init__(
+        self, source: ImageSource, regions: RegionProvider, settings: MiningSettings
+    ) -> None:
         self.source, self.regions, self.settings = source, regions, settings
 
     def __getitem__(self, index: int) -> tuple[Boxes, Tensor] | str:

@@ -11,11 +11,12 @@ import numpy as np
 
 import dense_cl
 from dense_cl.errors import DenseCLError
-from dense_cl.mining.extract import Crops, Regions, extract
+from dense_cl.mining.extract import Crops, extract
 from dense_cl.mining.features import FeatureStore, ImageFeatures, different
 from dense_cl.mining.object_pairs import ObjectPairs
 from dense_cl.mining.ranking import nearest_images, top_pairs
 from dense_cl.mining.settings import MiningSettings
+from dense_cl.regions.provider import IndexedProvider, RegionProvider
 from dense_cl.sources.base import ImageSource
 from dense_cl.transfer.weights_file import replacing
 
@@ -23,7 +24,7 @@ from dense_cl.transfer.weights_file import replacing
 def mine(
     backbone: str | Path,
     source: ImageSource,
-    regions: Regions,
+    regions: RegionProvider,
     out: str | Path,
     settings: MiningSettings | None = None,
     workers: int = 0,
@@ -43,7 +44,7 @@ def mine(
     Args:
         backbone: exported backbone or pretraining checkpoint.
         source: images that are read by index. Unreadable ones have neither pairs nor neighbours.
-        regions: of the same images.
+        regions: what finds the regions of these images, or has them in a cache.
         out: file to write, ``.npz``.
         settings: None for the authors'.
         workers: processes that read images and cut crops; the result is the same.
@@ -64,6 +65,8 @@ def mine(
             f"backbone '{backbone}' does not exist. Give a checkpoint of 'dense-cl pretrain' or"
             " what 'dense-cl export' wrote."
         )
+    if isinstance(regions, IndexedProvider):
+        regions.bind(source)
     request = {
         "backbone": hashlib.sha256(Path(backbone).read_bytes()).hexdigest()[:16],
         "data_fingerprint": source.fingerprint(),

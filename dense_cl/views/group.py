@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
+from dense_cl.regions.regions import ViewRegions
 from dense_cl.registry import CROPS, VIEWS
 from dense_cl.views.crops import CropPolicy, crop_and_resize
 from dense_cl.views.geometry import Size, ViewGeometry
@@ -22,11 +23,13 @@ class View:
     Attributes:
         image: (H, W, 3) uint8 RGB, C-contiguous.
         geometry: where it lies in the source.
+        regions: what it shows of the regions of the image; None without a provider.
         other_image: its source is another image than that of the sample's first view.
     """
 
     image: NDArray[np.uint8]
     geometry: ViewGeometry
+    regions: ViewRegions | None = None
     other_image: bool = False
 
 

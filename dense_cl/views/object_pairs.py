@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.mining.object_pairs import ObjectPairs
+from dense_cl.regions.provider import RegionProvider
 from dense_cl.registry import DATASETS, VIEWS
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.views.box_jitter import BoxJitter
@@ -58,6 +59,7 @@ class ObjectPairDataset(ViewDataset):
         pairs: file written by ``dense-cl mine`` for the same images.
         patches: two ``PatchGroup`` (configs or objects), for the first and the second of a pair.
         box_jitter: options of ``BoxJitter``.
+        regions: see ``ViewDataset``; patches show none.
 
     Raises:
         DenseCLError: the pairs cannot be read or were mined from other images; not two patches.
@@ -71,8 +73,9 @@ class ObjectPairDataset(ViewDataset):
         patches: Sequence[Mapping[str, Any] | PatchGroup],
         box_jitter: Mapping[str, Any] | None = None,
         seed: int = 0,
+        regions: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
-        super().__init__(source, views, seed)
+        super().__init__(source, views, seed, regions)
         self.pairs = ObjectPairs.read(pairs)
         mined, ours = self.pairs.meta.get("data_fingerprint"), self.source.fingerprint()
         if mined != ours or len(self.pairs) != len(self.source):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dense_cl.models.heads import MLPHead
+from dense_cl.regions.provider import RegionProvider
 from dense_cl.regions.regions import ImageRegions
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.transfer.encoder import Encoder, save_encoder
@@ -51,7 +52,7 @@ class PlantedSource(ImageSource):
 
 
 @dataclass
-class PlantedRegions:
+class PlantedRegions(RegionProvider):
     """The places of the objects, and for every photo some boxes that are too small or too long."""
 
     objects: list[list[int]]
