@@ -13,6 +13,7 @@ from dense_cl.errors import DenseCLError
 COMMANDS = {
     "quickstart": "generate scenes, pretrain, fine-tune and report, in one go",
     "pretrain": "pretrain a backbone on unlabelled images",
+    "mine": "find alike regions of different images, for ORL",
     "diagnose": "say what a backbone's features are like, and whether they are healthy",
     "export": "write the backbone of a checkpoint as .pth and .safetensors",
     "finetune": "fine-tune an MMDetection model from an exported backbone",

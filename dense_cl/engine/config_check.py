@@ -11,6 +11,7 @@ from dense_cl.engine.dataloader import build_dataloader
 from dense_cl.engine.runner import DEFAULT_HOOKS, PretrainRunner
 from dense_cl.engine.signatures import Accepted, accepted, fits, readable
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.mining.settings import MiningSettings
 from dense_cl.models.target import TargetNetwork
 from dense_cl.views.box_jitter import BoxJitter
 
@@ -82,6 +83,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "train_dataloader": build_dataloader,
     "target": TargetNetwork,
     "box_jitter": BoxJitter,
+    "mining": MiningSettings,
     "randomness": PretrainRunner.set_randomness,
     "auto_scale_lr": _scale,
     "env_cfg": _environment,

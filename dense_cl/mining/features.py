@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
+from dense_cl.mining.object_pairs import different
 from dense_cl.transfer.weights_file import replacing
 
 PART = 64  # images; what is being worked on when a run is killed is done again
@@ -55,15 +56,15 @@ class FeatureStore:
     def __init__(self, folder: Path, request: Mapping[str, Any], total: int) -> None:
         self.folder, self.total = folder, total
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(request, indent=2, sort_keys=True) + "\n"
         note = folder / _REQUEST
         if not note.exists():
             with replacing(note) as temporary:
-                temporary.write_text(text)
-        elif note.read_text() != text:
-            old = json.loads(note.read_text())
+                temporary.write_text(json.dumps(request, indent=2) + "\n")
+        begun = json.loads(note.read_text())
+        differences = different(begun, request)
+        if differences:
             raise DenseCLError(
-                f"'{folder}' was begun with other {different(old, request)}. Go on with those, or"
+                f"'{folder}' was begun with other settings ({differences}). Go on with those, or"
                 " remove the folder to start again."
             )
 
@@ -121,9 +122,3 @@ class FeatureStore:
 
     def _path(self, start: int, suffix: str) -> Path:
         return self.folder / f"{start:09d}{suffix}"
-
-
-def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say which settings differ, and what they were and are."""
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return "settings (" + "; ".join(f"{k}: {old.get(k)}, now {new.get(k)}" for k in keys) + ")"

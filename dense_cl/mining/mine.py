@@ -12,8 +12,8 @@ import numpy as np
 import dense_cl
 from dense_cl.errors import DenseCLError
 from dense_cl.mining.extract import Crops, extract
-from dense_cl.mining.features import FeatureStore, ImageFeatures, different
-from dense_cl.mining.object_pairs import ObjectPairs
+from dense_cl.mining.features import FeatureStore, ImageFeatures
+from dense_cl.mining.object_pairs import ObjectPairs, different
 from dense_cl.mining.ranking import nearest_images, top_pairs
 from dense_cl.mining.settings import MiningSettings
 from dense_cl.regions.provider import IndexedProvider, RegionProvider
@@ -77,10 +77,10 @@ def mine(
     folder = out.with_name(f"{out.name}.parts")
     if out.exists():
         found = ObjectPairs.read(out)
-        known = {key: value for key, value in found.meta.items() if key != "unreadable"}
-        if known != request:
+        differences = different(found.meta, request)
+        if differences:
             raise DenseCLError(
-                f"'{out}' was made with other {different(known, request)}. Give another file, or"
+                f"'{out}' was made with other settings ({differences}). Give another file, or"
                 " remove it."
             )
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,3 +93,9 @@ class ObjectPairs:
         if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
             raise DenseCLError(f"'{file}' is no file of 'dense-cl mine'. Mine again.")
         return cls(**arrays, meta=meta)
+
+
+def different(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say which of the new settings were others, and what they are and were."""
+    keys = [key for key in new if old.get(key) != new[key]]
+    return "; ".join(f"{key} was {old.get(key)!r} and is now {new[key]!r}" for key in keys)

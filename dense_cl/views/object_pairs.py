@@ -2,16 +2,17 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
-from dense_cl.mining.object_pairs import ObjectPairs
+from dense_cl.mining.object_pairs import ObjectPairs, different
+from dense_cl.mining.settings import MiningSettings
 from dense_cl.regions.provider import RegionProvider
-from dense_cl.registry import DATASETS, VIEWS
+from dense_cl.registry import DATASETS, REGIONS, VIEWS
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.views.box_jitter import BoxJitter
 from dense_cl.views.crops import Box, crop_and_resize
@@ -22,6 +23,10 @@ from dense_cl.views.pipeline import Transform
 from dense_cl.views.randomness import random_from
 
 _NOT_MINED = "could not be read when pairs were mined: mine again now that it can"
+
+
+def _provider(regions: Mapping[str, Any] | RegionProvider) -> RegionProvider:
+    return REGIONS.build(dict(regions)) if isinstance(regions, Mapping) else regions
 
 
 @VIEWS.register_module()
@@ -56,10 +61,13 @@ class ObjectPairDataset(ViewDataset):
 
     Args:
         source, views, seed: see ``ViewDataset``.
-        pairs: file written by ``dense-cl mine`` for the same images.
+        pairs: file of ``dense-cl mine``: what it writes, and training reads.
         patches: two ``PatchGroup`` (configs or objects), for the first and the second of a pair.
         box_jitter: options of ``BoxJitter``.
-        regions: see ``ViewDataset``; patches show none.
+        regions: region provider, of which ``dense-cl mine`` takes the boxes. Training looks at
+            the pairs only; it refuses those that were mined from other regions.
+        mining: options of ``dense_cl.mining.settings.MiningSettings``, for ``dense-cl mine``;
+            training refuses pairs that were mined with others.
 
     Raises:
         DenseCLError: the pairs cannot be read or were mined from other images; not two patches.
@@ -74,15 +82,22 @@ class ObjectPairDataset(ViewDataset):
         box_jitter: Mapping[str, Any] | None = None,
         seed: int = 0,
         regions: Mapping[str, Any] | RegionProvider | None = None,
+        mining: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(source, views, seed, regions)
+        super().__init__(source, views, seed)
+        wanted = {
+            "data_fingerprint": self.source.fingerprint(),
+            **asdict(MiningSettings(**(mining or {}))),
+        }
+        if regions is not None:
+            wanted["regions"] = _provider(regions).settings()
         self.pairs = ObjectPairs.read(pairs)
-        mined, ours = self.pairs.meta.get("data_fingerprint"), self.source.fingerprint()
-        if mined != ours or len(self.pairs) != len(self.source):
+        differences = different(self.pairs.meta, wanted)
+        if differences or len(self.pairs) != len(self.source):
             raise DenseCLError(
-                f"object pairs '{pairs}' were mined from other images: {len(self.pairs)} with"
-                f" fingerprint {mined}; the data are {len(self.source)} with {ours}. Mine again"
-                " with --data as for training."
+                f"object pairs '{pairs}' ({len(self.pairs)} images) are not for this recipe and"
+                f" these {len(self.source)} images: {differences}. Mine them again, from the same"
+                " data and with the same recipe."
             )
         built = [VIEWS.build(dict(p)) if isinstance(p, Mapping) else p for p in patches]
         if len(built) != 2 or not all(isinstance(group, PatchGroup) for group in built):

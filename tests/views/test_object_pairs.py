@@ -1,6 +1,7 @@
 """The samples of ORL's third stage: which patch is which, and that nothing is left to chance."""
 
 import random
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from torch.utils.data import DataLoader
 from dense_cl.errors import DenseCLError
 from dense_cl.mining.candidates import candidate_boxes, overlap
 from dense_cl.mining.object_pairs import ObjectPairs
+from dense_cl.mining.settings import MiningSettings
+from dense_cl.regions.provider import RegionProvider
 from dense_cl.views.box_jitter import BoxJitter
 from dense_cl.views.collate import collate_views
 from dense_cl.views.dataset import Unreadable
@@ -35,6 +38,20 @@ class Ramp(NoiseSource):
         return np.stack([x * 5, y * 6, np.full_like(x, index)], axis=2).astype(np.uint8)
 
 
+class Places(RegionProvider):
+    """A provider that is asked for its settings only."""
+
+    def __call__(self, image, index):
+        raise AssertionError("training does not look for regions")
+
+    def settings(self):
+        return {"type": type(self).__name__}
+
+
+class Others(Places):
+    pass
+
+
 @pytest.fixture
 def pairs(tmp_path):
     return write_pairs(tmp_path / "pairs.npz")
@@ -55,7 +72,11 @@ def write_pairs(file, readable=IMAGES):
         neighbours=near.astype(np.int32),
         pairs=np.concatenate(rows).astype(np.int32),
         pair_starts=2 * np.arange(2 * IMAGES + 1),
-        meta={"data_fingerprint": f"noise-{IMAGES}"},
+        meta={
+            "data_fingerprint": f"noise-{IMAGES}",
+            "regions": {"type": "Places"},
+            **asdict(MiningSettings()),
+        },
     )
     file.write_bytes(made.to_bytes())
     return str(file)
@@ -149,8 +170,13 @@ def test_an_image_that_was_unreadable_when_mined_is_named(tmp_path):
 
 
 def test_pairs_of_other_images_and_wrong_patches_are_refused(pairs):
-    with pytest.raises(DenseCLError, match="pairs.npz' were mined from other images: 6.*are 5"):
+    with pytest.raises(DenseCLError, match="pairs.npz' .6 images.*5 images: data_fingerprint was"):
         ObjectPairDataset(Ramp(5), [VIEW], pairs, [PLAIN, PLAIN])
+    with pytest.raises(DenseCLError, match="keep was 0.1 and is now 0.2"):
+        ObjectPairDataset(Ramp(IMAGES), [VIEW], pairs, [PLAIN, PLAIN], mining=dict(keep=0.2))
+    ObjectPairDataset(Ramp(IMAGES), [VIEW], pairs, [PLAIN, PLAIN], regions=Places())
+    with pytest.raises(DenseCLError, match="regions was.*'Places'.*is now.*'Others'"):
+        ObjectPairDataset(Ramp(IMAGES), [VIEW], pairs, [PLAIN, PLAIN], regions=Others())
     for patches in ([PLAIN], [PLAIN, VIEW]):
         with pytest.raises(DenseCLError, match="two PatchGroup"):
             build(pairs, patches=patches)
