@@ -155,14 +155,10 @@ def test_other_inputs_are_refused(encoder, tmp_path):
     with pytest.raises(Killed):
         mine(encoder, source, regions, out, SETTINGS, progress=stop)
     other = MiningSettings(neighbours=2, keep=0.5, min_size=20, size=32)
-    with pytest.raises(
-        DenseCLError, match="parts' was begun with.*keep was 0.4 and is now 0.5"
-    ):
+    with pytest.raises(DenseCLError, match="parts' was begun with.*keep was 0.4 and is now 0.5"):
         mine(encoder, source, regions, out, other)
     mine(encoder, source, regions, out, SETTINGS)
-    with pytest.raises(
-        DenseCLError, match="pairs.npz' was made with.*keep was 0.4 and is now 0.5"
-    ):
+    with pytest.raises(DenseCLError, match="pairs.npz' was made with.*keep was 0.4 and is now 0.5"):
         mine(encoder, source, regions, out, other)
     with pytest.raises(DenseCLError, match="data_fingerprint"):
         mine(encoder, PlantedSource(OBJECTS[:5]), regions, out, SETTINGS)
