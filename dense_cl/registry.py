@@ -30,7 +30,10 @@ MODEL_WRAPPERS = Registry(
     locations=["dense_cl.engine"],
 )
 DATASETS = Registry(
-    "dataset", parent=_mmengine.DATASETS, scope=_SCOPE, locations=["dense_cl.views.dataset"]
+    "dataset",
+    parent=_mmengine.DATASETS,
+    scope=_SCOPE,
+    locations=["dense_cl.views.dataset", "dense_cl.views.object_pairs"],
 )
 DATA_SAMPLERS = Registry(
     "data_sampler",
@@ -75,7 +78,11 @@ VISBACKENDS = Registry(
 
 # Kinds that MMEngine has no registry for.
 SOURCES = Registry("image_source", scope=_SCOPE, locations=["dense_cl.sources"])
-VIEWS = Registry("view_group", scope=_SCOPE, locations=["dense_cl.views.group"])
+VIEWS = Registry(
+    "view_group",
+    scope=_SCOPE,
+    locations=["dense_cl.views.group", "dense_cl.views.object_pairs"],
+)
 CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
 REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
 # For augmentations of the user; albumentations' own are found by their class names.

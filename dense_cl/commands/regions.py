@@ -3,11 +3,8 @@
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
-
-_EVERY = 5.0  # seconds between two lines where there is no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extract, and say what was written."""
+    from dense_cl.commands.progress import Progress
     from dense_cl.engine.config import apply_options, load_config, parse_options
     from dense_cl.engine.config_check import check_config
     from dense_cl.regions.extract import extract_regions
@@ -43,13 +41,12 @@ def run(args: argparse.Namespace) -> int:
     apply_options(cfg, args.data, args.annotations, cfg_options=parse_options(args.cfg_options))
     check_config(cfg)
     source, provider, file = plan(cfg.train_dataloader.dataset, args.out)
-    progress = Progress()
+    progress = Progress("regions")
     try:
         done = extract_regions(source, provider, file, args.workers, progress)
     except KeyboardInterrupt:
         print("\ndense-cl regions: stopped. The same command goes on.", file=sys.stderr)
         return 130
-    progress.end()
     listed = f", see {file}.quarantine.jsonl" if done.unreadable else ""
     print(
         f"{file}: {done.found} images done, {done.kept} kept, {done.unreadable} unreadable{listed};"
@@ -83,30 +80,6 @@ def plan(dataset: Any, out: Path | None) -> tuple[Any, Any, Path]:
     if file.is_dir():
         file = file / f"{type(provider).__name__.lower()}.regions"
     return SOURCES.build(dict(dataset.source)), RegionCache(str(file), provider).provider, file
-
-
-class Progress:
-    """A line that says how far, how fast, and how long still."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.monotonic()
-        self._live = sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Print it when it is due."""
-        now = time.monotonic()
-        if now - self._last < (0.2 if self._live else _EVERY) and done < total:
-            return
-        self._last = now
-        rate = done / max(now - self._start, 1e-9)
-        text = f"regions {done}/{total}, {rate:.1f} images/s, {(total - done) / rate:.0f} s left"
-        print(f"\r{text}\x1b[K" if self._live else text, end="" if self._live else "\n",
-              file=sys.stderr, flush=True)  # fmt: skip
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._live:
-            print(file=sys.stderr)
 
 
 def _cores() -> int:

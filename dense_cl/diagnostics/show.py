@@ -260,7 +260,7 @@ def _matches(
 
 def _strongest(match: Correspondence) -> tuple[Tensor, Tensor]:
     """Return the one key location, of several the strongest, and whether it counts: (B, S) each."""
-    if getattr(match, "weights_BST", None) is not None:
+    if match.weights_BST is not None:
         strength_BS, indices_BS = match.weights_BST.max(dim=2)
         return indices_BS, strength_BS > 0
     assert match.indices_BS is not None

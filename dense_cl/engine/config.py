@@ -100,7 +100,10 @@ def _set_source(cfg: Config, source: dict[str, Any], cfg_options: dict[str, Any]
     loader = cfg.setdefault("train_dataloader", ConfigDict())
     dataset = loader.setdefault("dataset", ConfigDict())
     dataset.source = ConfigDict(source)
-    dataset.type = "StreamViewDataset" if streaming else "ViewDataset"
+    if streaming:
+        dataset.type = "StreamViewDataset"
+    elif dataset.get("type", "StreamViewDataset") == "StreamViewDataset":
+        dataset.type = "ViewDataset"
 
 
 def merge_options(cfg: Config, options: dict[str, Any]) -> None:

@@ -11,7 +11,9 @@ from dense_cl.engine.dataloader import build_dataloader
 from dense_cl.engine.runner import DEFAULT_HOOKS, PretrainRunner
 from dense_cl.engine.signatures import Accepted, accepted, fits, readable
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.mining.settings import MiningSettings
 from dense_cl.models.target import TargetNetwork
+from dense_cl.views.box_jitter import BoxJitter
 
 # Registry by the name of the setting that holds the {type: ..., ...} or the list of them.
 _REGISTRIES: dict[str, Registry] = {
@@ -24,6 +26,7 @@ _REGISTRIES: dict[str, Registry] = {
     "dataset": ours.DATASETS,
     "source": ours.SOURCES,
     "views": ours.VIEWS,
+    "patches": ours.VIEWS,
     "crop": ours.CROPS,
     "regions": ours.REGIONS,
     "provider": ours.REGIONS,
@@ -80,6 +83,8 @@ def _environment(
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "train_dataloader": build_dataloader,
     "target": TargetNetwork,
+    "box_jitter": BoxJitter,
+    "mining": MiningSettings,
     "randomness": PretrainRunner.set_randomness,
     "auto_scale_lr": _scale,
     "env_cfg": _environment,

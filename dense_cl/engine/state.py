@@ -24,8 +24,8 @@ _DECISIVE = (
     "model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr",
     "randomness",
 )  # fmt: skip
-# ... but for these, which only change the speed. The source is compared by its fingerprint.
-_FREE = ("num_workers", "prefetch_factor", "pin_memory", "source")
+# ... but for these, which only change the speed. Source and pairs are compared by fingerprint.
+_FREE = ("num_workers", "prefetch_factor", "pin_memory", "source", "pairs")
 
 
 def rng_state() -> dict[str, Any]:
@@ -203,6 +203,9 @@ def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
     for part in _DECISIVE:
         walk(runner.cfg.get(part), part)
     flat["data fingerprint"] = runner.data_fingerprint
+    pairs = getattr(runner.train_dataloader.dataset, "pairs", None)
+    if pairs is not None:
+        flat["fingerprint of object pairs"] = pairs.fingerprint
     flat["number of processes"] = runner.world_size
     flat["iterations per epoch"] = len(runner.train_dataloader)
     return flat

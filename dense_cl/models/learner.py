@@ -162,7 +162,9 @@ class Learner(BaseModel):
         target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
         _require_views(max(online_views + target_views) + 1, len(views))
         for name, objective in self.named_objectives():
-            _require_regions(name, objective.regions, views)
+            looked_at = sorted({*objective.online_views, *objective.target_views})
+            _require_regions(name, objective.regions, [views[v] for v in looked_at])
+            _require_images(name, objective, views)
         online = self.encoding.online(self.backbone, views, online_views)
         target: dict[int, ViewFeatures] = {}
         if self.target is not None:
@@ -238,6 +240,23 @@ def _require_regions(name: str, kind: str | None, views: Sequence[ViewBatch]) ->
         raise DenseCLError(
             f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which the data do"
             " not have: set train_dataloader.dataset.regions (docs/regions.md)."
+        )
+
+
+def _require_images(name: str, objective: "Objective", views: Sequence[ViewBatch]) -> None:
+    looked_at = {*objective.online_views, *objective.target_views}
+    shown = {v for v in looked_at if views[v].other_image}
+    wanted = set(objective.other_image_views)
+    if shown - wanted:
+        raise DenseCLError(
+            f"objective {name} compares views of one image, but view {min(shown - wanted)} shows"
+            " another image (ObjectPairDataset): let it look at the views before that, or give the"
+            " data another dataset type."
+        )
+    if wanted - shown:
+        raise DenseCLError(
+            f"objective {name} needs an object of another image as view {min(wanted - shown)}: use"
+            " dataset type 'ObjectPairDataset' (docs/methods.md)."
         )
 
 

@@ -17,6 +17,7 @@ from dense_cl.objectives.pixel.pix_pro import PixPro
 from dense_cl.objectives.pixel.vicregl import VICRegL
 from dense_cl.objectives.region.detcon import DetConB, DetConS
 from dense_cl.objectives.region.leopart import Leopart
+from dense_cl.objectives.region.orl import ORL
 from dense_cl.objectives.region.resim import ReSim
 from dense_cl.objectives.region.slotcon import SlotCon
 from dense_cl.objectives.region.soco import SoCo
@@ -32,6 +33,7 @@ __all__ = [
     "InfoNCE",
     "Leopart",
     "MoCoV3",
+    "ORL",
     "Objective",
     "PixContrast",
     "PixPro",

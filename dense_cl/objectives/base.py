@@ -34,6 +34,9 @@ class Objective(nn.Module):
             'boxes'; None if it looks at no regions.
         detector_parts: modules that a detector can start from, by their name here: their name in
             MMDetection's detector.
+        other_image_views: those of its views that have to show another image than view 0 does
+            (``ViewBatch.other_image``). No other view of it may, so geometry and multi-crop terms
+            never match places of different images.
     """
 
     name: str | None = None
@@ -45,6 +48,7 @@ class Objective(nn.Module):
     num_stages: int = 1
     regions: str | None = None
     detector_parts: Mapping[str, str] = MappingProxyType({})
+    other_image_views: tuple[int, ...] = ()
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn about the run before any state is restored.

@@ -199,17 +199,19 @@ def write_weights(
         for key, value in tensors.items()
     }
     save_checkpoint({"state_dict": dense, "meta": dict(meta)}, paths[0])
-    with _replacing(paths[1]) as temporary:
+    with replacing(paths[1]) as temporary:
         # Every metadata value is a JSON string, which is all the format takes.
         save_file(dense, temporary, {key: json.dumps(value) for key, value in meta.items()})
     return paths
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder that takes the name ``path`` if all goes well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())  # or a power cut may leave the name without the content
         os.replace(temporary, path)

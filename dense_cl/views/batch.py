@@ -20,6 +20,8 @@ class ViewBatch:
         source_size: (B, 2) int64 height and width of the source images, in pixels.
         view_size: (height, width) of the view in pixels.
         regions: what the view shows of the regions of its images; None without a provider.
+        other_image: the view shows another image than view 0 does, and lies in that one: its
+            geometry says nothing about the other views.
     """
 
     image: Tensor
@@ -27,6 +29,7 @@ class ViewBatch:
     source_size: Tensor
     view_size: tuple[int, int]
     regions: RegionBatch | None = None
+    other_image: bool = False
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "ViewBatch":
         """Return the batch with its tensors on ``device``."""

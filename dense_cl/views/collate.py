@@ -39,4 +39,5 @@ def _stack(views: Sequence[View]) -> ViewBatch:
         source_size=torch.tensor([view.geometry.source_size for view in views]),
         view_size=views[0].geometry.view_size,
         regions=stack_regions([view.regions for view in views]),
+        other_image=views[0].other_image,
     )

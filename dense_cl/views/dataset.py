@@ -1,5 +1,6 @@
 """Data sets of views: a source, view groups, and no chance but seed, epoch and index."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +59,7 @@ class _Views:
         """Make the sample; any error inside a pipeline comes out with the file's name."""
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # the workers themselves are the parallelism
-        try:
+        with naming(name):
             views = [
                 view
                 for number, group in enumerate(self.groups)
@@ -67,13 +68,20 @@ class _Views:
             if self.regions is not None:
                 found = self.regions(image, index)
                 views = [replace(v, regions=regions_in_view(found, v.geometry)) for v in views]
-        except DenseCLError as error:
-            raise DenseCLError(f"{error} (at image '{name}')") from error
-        except Exception as error:
-            raise DenseCLError(
-                f"the view pipeline failed on image '{name}': {type(error).__name__}: {error}"
-            ) from error
         return Sample(views, index, name)
+
+
+@contextlib.contextmanager
+def naming(image: str) -> Iterator[None]:
+    """Give any error of a pipeline the name of the image at which it came up."""
+    try:
+        yield
+    except DenseCLError as error:
+        raise DenseCLError(f"{error} (at image '{image}')") from error
+    except Exception as error:
+        raise DenseCLError(
+            f"the view pipeline failed on image '{image}': {type(error).__name__}: {error}"
+        ) from error
 
 
 def _build_source(source: Any, streaming: bool, other: str) -> Any:

@@ -24,11 +24,13 @@ class View:
         image: (H, W, 3) uint8 RGB, C-contiguous.
         geometry: where it lies in the source.
         regions: what it shows of the regions of the image; None without a provider.
+        other_image: its source is another image than that of the sample's first view.
     """
 
     image: NDArray[np.uint8]
     geometry: ViewGeometry
     regions: ViewRegions | None = None
+    other_image: bool = False
 
 
 @VIEWS.register_module()

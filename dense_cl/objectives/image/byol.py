@@ -26,8 +26,8 @@ class BYOL(Objective):
     """
 
     name = "byol"
-    online_views = (0, 1)
-    target_views = (0, 1)
+    online_views: tuple[int, ...] = (0, 1)
+    target_views: tuple[int, ...] = (0, 1)
 
     def __init__(
         self,
@@ -42,8 +42,14 @@ class BYOL(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.negative_cosine``."""
-        prediction = [self.predictor(self.head(features.online[v].pooled)) for v in (0, 1)]
-        projection = [self.target_head(features.target[v].pooled) for v in (0, 1)]
+        return self.compare(features, (0, 1), self.predictor)
+
+    def compare(
+        self, features: FeatureBundle, views: tuple[int, int], predictor: Predictor
+    ) -> ObjectiveOutput:
+        """Let each of two views predict the other."""
+        prediction = [predictor(self.head(features.online[v].pooled)) for v in views]
+        projection = [self.target_head(features.target[v].pooled) for v in views]
         forth = negative_cosine(prediction[0], projection[1])
         cosine = forth + negative_cosine(prediction[1], projection[0])
         return ObjectiveOutput(4 + 2 * cosine, {"positive_similarity": -cosine.detach() / 2})

@@ -1,0 +1,1 @@
+"""Alike regions of different images, found with a pretrained backbone (the second stage of ORL)."""
