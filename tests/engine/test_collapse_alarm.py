@@ -11,8 +11,10 @@ from dense_cl.engine.config_check import check_config
 from tests.engine.tiny import tiny_config, write_images
 
 SMALL = "resnet18_1xb32_cosine_40e_voc_animals"
-COLLAPSE = "resnet18_1xb32_cosine_1e_voc_animals_collapse"
-
+COLLAPSE = {
+    "byol": "byol_resnet18_1xb32_cosine_1e_voc_animals_collapse",
+    "simsiam": "simsiam_resnet18_1xb32_cosine_5e_voc_animals_collapse",
+}
 
 LR = 2e-2  # high enough for a toy to collapse within tens of steps
 
@@ -47,7 +49,7 @@ def run(recipe: str, photos: Path, work_dir: Path, iterations: int = 90) -> list
 def test_alarm_with_the_default_patience(
     method: str, symptom: str, says: str, many_photos: Path, tmp_path: Path
 ) -> None:
-    alarms = run(f"{method}_{COLLAPSE}", many_photos, tmp_path / "collapse")
+    alarms = run(COLLAPSE[method], many_photos, tmp_path / "collapse")
     by_symptom = {alarm["symptom"]: alarm for alarm in alarms}
     assert symptom in by_symptom, alarms
     assert says in by_symptom[symptom]["message"]
