@@ -61,7 +61,8 @@ def away_from_borders(ids, geometry) -> np.ndarray:
     """Where all pixels around are of one region, so that interpolation has nothing to mix."""
     zoom = 1 / np.linalg.svd(geometry.matrix[:, :2])[1].min()  # view pixels a source pixel takes
     size = 2 * int(np.ceil(zoom) + 2) + 1
-    return maximum_filter(ids, size) == minimum_filter(ids, size)
+    beyond = dict(mode="constant", cval=-5)  # nobody knows what comes there
+    return maximum_filter(ids, size, **beyond) == minimum_filter(ids, size, **beyond)
 
 
 def views_of(size, view_size, names, seed, grid=(3, 4)):
@@ -77,7 +78,7 @@ def views_of(size, view_size, names, seed, grid=(3, 4)):
     return ViewDataset(Painted([size], grid), [group], seed=seed, regions=Grid(*grid))[0].views
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SIZES, SIZES, CHAINS, st.integers(0, 2**31))
 def test_a_pixel_of_a_view_has_the_id_of_what_was_rendered_there(size, view_size, names, seed):
     checked = 0
@@ -90,7 +91,7 @@ def test_a_pixel_of_a_view_has_the_id_of_what_was_rendered_there(size, view_size
     assert checked > 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SIZES, SIZES, CHAINS, st.integers(0, 2**31))
 def test_boxes_and_their_shares_are_those_of_the_pixels(size, view_size, names, seed):
     for view in views_of(size, view_size, names, seed):
@@ -110,7 +111,7 @@ def test_boxes_and_their_shares_are_those_of_the_pixels(size, view_size, names, 
                 assert np.abs(box - seen).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SIZES, SIZES, st.tuples(st.integers(1, 200), st.integers(1, 200)), CHAINS,
        st.integers(0, 2**31))  # fmt: skip
 def test_label_maps_of_any_resolution_are_looked_up_at_pixel_centres(
@@ -122,13 +123,13 @@ def test_label_maps_of_any_resolution_are_looked_up_at_pixel_centres(
         points = view.geometry.to_source(grid_centres(view_size, view_size))
         cells = points / size[::-1] * resolution[::-1]
         away = (np.abs(cells - np.round(cells)) > 1e-6).all(axis=1)  # rounding decides there
-        seen = inside(points, size)
+        seen = view.geometry.contains(points) & inside(points, size)
         column, row = np.floor(cells[seen & away]).astype(int).T
         assert (shown.ravel()[seen & away] == label_map[row, column]).all()
         assert (shown.ravel()[~seen & away] == -1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SIZES, CHAINS, st.integers(0, 2**31))
 def test_two_views_agree_on_the_id_of_a_place(size, names, seed):
     first, second = views_of(size, (64, 80), names, seed)
