@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from learners import (
     IMAGE_METHODS,
+    PIXEL_METHODS,
     begin,
     build_learner,
     dense_info_nce,
@@ -25,7 +26,7 @@ from dense_cl.models.learner import Learner
 METHODS = {
     "moco": [info_nce()],
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
-    **{name: [objective] for name, objective in IMAGE_METHODS.items()},
+    **{name: [objective] for name, objective in (IMAGE_METHODS | PIXEL_METHODS).items()},
 }
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3
