@@ -77,6 +77,7 @@ VISBACKENDS = Registry(
 SOURCES = Registry("image_source", scope=_SCOPE, locations=["dense_cl.sources"])
 VIEWS = Registry("view_group", scope=_SCOPE, locations=["dense_cl.views.group"])
 CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
+REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
 # For augmentations of the user; albumentations' own are found by their class names.
 AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)
 OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])

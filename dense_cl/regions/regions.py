@@ -24,6 +24,21 @@ class ImageRegions:
     boxes: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class ViewRegions:
+    """What one view shows of the regions of its image; ids are those of ``ImageRegions``.
+
+    Attributes:
+        label_map: (H, W) int16 id at each pixel of the view, -1 for none.
+        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels of the view, clipped to it.
+        visible: (N,) float32, share of each box's area that the view shows.
+    """
+
+    label_map: NDArray[np.int16] | None = None
+    boxes: NDArray[np.float32] | None = None
+    visible: NDArray[np.float32] | None = None
+
+
 @dataclass(frozen=True)
 class RegionBatch:
     """What one view of each of B images shows of their regions.

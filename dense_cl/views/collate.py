@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dense_cl.regions.in_view import stack_regions
 from dense_cl.registry import FUNCTIONS
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.dataset import Sample, Unreadable
@@ -37,4 +38,5 @@ def _stack(views: Sequence[View]) -> ViewBatch:
         matrix=torch.from_numpy(np.stack([view.geometry.matrix for view in views])),
         source_size=torch.tensor([view.geometry.source_size for view in views]),
         view_size=views[0].geometry.view_size,
+        regions=stack_regions([view.regions for view in views]),
     )

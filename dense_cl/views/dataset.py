@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dense_cl.errors import DenseCLError
-from dense_cl.registry import DATASETS, SOURCES, VIEWS
+from dense_cl.regions.in_view import regions_in_view
+from dense_cl.regions.provider import IndexedProvider, RegionProvider
+from dense_cl.registry import DATASETS, REGIONS, SOURCES, VIEWS
 from dense_cl.sources.base import ImageSource, StreamingSource, UnreadableImageError
 from dense_cl.views.group import View, ViewGroup
 
@@ -36,12 +38,23 @@ class Unreadable:
 
 
 class _Views:
-    """What both data sets share: the view groups and how an image becomes a sample."""
+    """What both data sets share: view groups, regions, and how an image becomes a sample."""
 
-    def __init__(self, views: Sequence[Mapping[str, Any] | ViewGroup], seed: int) -> None:
+    def __init__(
+        self,
+        views: Sequence[Mapping[str, Any] | ViewGroup],
+        seed: int,
+        regions: Mapping[str, Any] | RegionProvider | None,
+    ) -> None:
         if not views:
             raise DenseCLError("views is empty: give at least one ViewGroup")
         self.groups = [VIEWS.build(dict(v)) if isinstance(v, Mapping) else v for v in views]
+        for number, group in enumerate(self.groups):
+            if group.crops_of is not None:
+                group.take_crops(self.groups[:number])
+        self.regions: RegionProvider | None = (
+            REGIONS.build(dict(regions)) if isinstance(regions, Mapping) else regions
+        )
         self.seed = int(seed)
 
     def sample(self, image: NDArray[np.uint8], epoch: int, index: int, name: str) -> Sample:
@@ -54,6 +67,9 @@ class _Views:
                 for number, group in enumerate(self.groups)
                 for view in group(image, (self.seed, epoch, index, number))
             ]
+            if self.regions is not None:
+                found = self.regions(image, index)
+                views = [replace(v, regions=regions_in_view(found, v.geometry)) for v in views]
         except DenseCLError as error:
             raise DenseCLError(f"{error} (at image '{name}')") from error
         except Exception as error:
@@ -82,6 +98,7 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         source: image source (config or object).
         views: view groups (configs or objects).
         seed: with epoch and index, all that the views of an image depend on.
+        regions: region provider (config or object), for objectives that look at regions.
     """
 
     def __init__(
@@ -89,10 +106,13 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         source: Mapping[str, Any] | ImageSource,
         views: Sequence[Mapping[str, Any] | ViewGroup],
         seed: int = 0,
+        regions: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
         self.source: ImageSource = _build_source(source, False, "StreamViewDataset")
-        self._views = _Views(views, seed)
+        self._views = _Views(views, seed, regions)
         self.groups = self._views.groups
+        if isinstance(self._views.regions, IndexedProvider):
+            self._views.regions.bind(self.source)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -118,6 +138,7 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         source: streaming source (config or object).
         views: view groups (configs or objects).
         seed: with epoch and name, all that the views of an image depend on.
+        regions: region provider (config or object) that needs the image alone.
     """
 
     def __init__(
@@ -125,10 +146,16 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         source: Mapping[str, Any] | StreamingSource,
         views: Sequence[Mapping[str, Any] | ViewGroup],
         seed: int = 0,
+        regions: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
         self.source: StreamingSource = _build_source(source, True, "ViewDataset")
-        self._views = _Views(views, seed)
+        self._views = _Views(views, seed, regions)
         self.groups = self._views.groups
+        if isinstance(self._views.regions, IndexedProvider):
+            raise DenseCLError(
+                f"regions {type(self._views.regions).__name__} go by the index of an image, which a"
+                " stream does not have: use a provider that looks at the image alone, or files"
+            )
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
