@@ -68,8 +68,8 @@ IMAGE_METHODS: dict[str, dict[str, Any]] = {
 }
 _DENSE_HEAD = {**_HEAD, "type": "DenseMLPHead"}
 PIXEL_METHODS: dict[str, dict[str, Any]] = {
-    "pix_contrast": {"type": "PixContrast", "head": _DENSE_HEAD},
-    "pix_pro": {"type": "PixPro", "head": _DENSE_HEAD, "transform_layers": 2},
+    "pixcontrast": {"type": "PixContrast", "head": _DENSE_HEAD},
+    "pixpro": {"type": "PixPro", "head": _DENSE_HEAD, "transform_layers": 2},
     "vicregl": {
         "type": "VICRegL",
         "head": {**_DENSE_HEAD, "num_layers": 3},

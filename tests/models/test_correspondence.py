@@ -13,9 +13,11 @@ from dense_cl.models.correspondence import (
     KBestFeatures,
     KBestLocations,
     MutualNearest,
+    RegionIds,
 )
 from dense_cl.models.correspondence.k_best import crop_centres
 from dense_cl.models.features import ViewFeatures
+from dense_cl.regions.regions import RegionBatch
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.geometry import ViewGeometry, cell_centres
 
@@ -247,6 +249,25 @@ def test_k_best_keeps_the_closest_and_no_more_than_there_are():
     assert match.indices_BS.tolist() == [[0, 1, 2, 3]]
     assert match.valid_BS.tolist() == [[False, True, False, True]]
     assert KBestFeatures(9)(features(maps), features(moved), (2, 2), (2, 2)).valid_BS.all()
+
+
+def seen_regions(label_map):
+    labels = torch.tensor([label_map], dtype=torch.int16)
+    matrix = torch.tensor([IDENTITY], dtype=torch.float64)
+    source = torch.tensor([labels.shape[1:]])
+    batch = ViewBatch(torch.empty(0), matrix, source, labels.shape[1:], RegionBatch(labels))
+    return ViewFeatures((), batch)
+
+
+def test_region_ids_match_the_cells_of_a_region():
+    """Cells of two pixels, by their majority: 5, none, 2, and in the other view 2, 7, 5, 5."""
+    query = seen_regions([[5, 5, -1, -1, 2, 2]] * 2)
+    key = seen_regions([[2, 2, 7, 7, 5, 5, 5, 5], [2, 2, 7, -1, 5, 5, 5, 2]])
+    match = RegionIds()(query, key, (1, 3), (1, 4))
+    assert match.weights_BST.int().tolist() == [[[0, 0, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]]]
+    assert match.valid_BS.tolist() == [[True, False, True]]
+    elsewhere = seen_regions([[9] * 8] * 2)
+    assert not RegionIds()(query, elsewhere, (1, 3), (1, 4)).valid_BS.any()
 
 
 def test_a_single_partner_is_a_matrix_with_one_pair_a_row():

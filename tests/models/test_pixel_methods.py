@@ -16,9 +16,10 @@ from learners import (
 from mmengine.optim import OptimWrapper
 
 from dense_cl.errors import DenseCLError
+from dense_cl.regions.regions import RegionBatch
 
 IMAGE = {**IMAGE_METHODS, "info_nce": info_nce()}
-BOTH_WAYS = ["pix_contrast", "pix_pro"]
+BOTH_WAYS = ["pixcontrast", "pixpro"]
 
 
 def losses_of(learner, data):
@@ -131,6 +132,20 @@ def test_single_partners_do_as_well(name, provider):
     method = {**PIXEL_METHODS[name], "correspondence": {"type": provider}}
     terms = train(build_learner(method), 2)[-1]
     assert 0 < terms[f"{name}_matched"] <= 1
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_regions_may_say_what_corresponds(name):
+    learner = build_learner({**PIXEL_METHODS[name], "correspondence": {"type": "RegionIds"}})
+    data = random_data(4)
+    with pytest.raises(DenseCLError, match="label map of regions"):
+        losses_of(learner, data)
+    for number, view in enumerate(data["views"]):
+        labels = torch.full((4, 32, 32), -1, dtype=torch.int16)
+        labels[:, :16] = 1 + number  # a region of each view's own
+        labels[:2, 16:, :16] = 0  # one that two images share: a quarter of their cells
+        data["views"][number] = dataclasses.replace(view, regions=RegionBatch(labels))
+    assert losses_of(learner, data)[f"{name}_matched"] == 1 / 8
 
 
 def test_dense_info_nce_takes_single_partners_only():
