@@ -33,7 +33,9 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return values.mean()
     weight = weight.to(values.dtype)
-    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    # The weights are divided, not the sum: its gradient over a tiny total could be infinite.
+    share = weight / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return (values * share).sum()
 
 
 def info_nce(

@@ -8,6 +8,7 @@ from dense_cl.models.correspondence import (
     KBestFeatures,
     KBestLocations,
     MutualNearest,
+    RegionIds,
 )
 from dense_cl.models.heads import DenseMLPHead, MLPHead, Predictor
 from dense_cl.models.learner import Learner
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryBank",
     "MutualNearest",
     "Predictor",
+    "RegionIds",
     "ResNet",
     "TargetNetwork",
     "ViewPreprocessor",

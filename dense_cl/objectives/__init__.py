@@ -12,8 +12,8 @@ from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
-from dense_cl.objectives.pixel.pix_contrast import PixContrast
-from dense_cl.objectives.pixel.pix_pro import PixPro
+from dense_cl.objectives.pixel.pixcontrast import PixContrast
+from dense_cl.objectives.pixel.pixpro import PixPro
 from dense_cl.objectives.pixel.vicregl import VICRegL
 from dense_cl.objectives.region.detcon import DetConB, DetConS
 from dense_cl.objectives.region.leopart import Leopart

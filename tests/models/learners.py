@@ -91,9 +91,20 @@ BOX_METHODS: dict[str, dict[str, Any]] = {
         "norm": "SyncBN",
     },
 }
+_DENSE_HEAD = {**_HEAD, "type": "DenseMLPHead"}
+PIXEL_METHODS: dict[str, dict[str, Any]] = {
+    "pixcontrast": {"type": "PixContrast", "head": _DENSE_HEAD},
+    "pixpro": {"type": "PixPro", "head": _DENSE_HEAD, "transform_layers": 2},
+    "vicregl": {
+        "type": "VICRegL",
+        "head": {**_DENSE_HEAD, "num_layers": 3},
+        "feature_matches": (6, 3),
+        "location_matches": (6, 3),
+    },
+}
 # Everything that a curve is kept of.
 METHODS: dict[str, list[dict[str, Any]]] = {
-    **{name: [objective] for name, objective in IMAGE_METHODS.items()},
+    **{name: [objective] for name, objective in (IMAGE_METHODS | PIXEL_METHODS).items()},
     "moco_v2": [info_nce()],
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
     "resim": [info_nce(), BOX_METHODS["resim"]],

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from learners import (
     BOX_METHODS,
     IMAGE_METHODS,
+    PIXEL_METHODS,
     begin,
     build_learner,
     dense_info_nce,
@@ -26,7 +27,10 @@ from dense_cl.models.learner import Learner
 METHODS = {
     "moco": [info_nce()],
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
-    **{name: [objective] for name, objective in (IMAGE_METHODS | BOX_METHODS).items()},
+    **{
+        name: [objective]
+        for name, objective in (IMAGE_METHODS | PIXEL_METHODS | BOX_METHODS).items()
+    },
 }
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3

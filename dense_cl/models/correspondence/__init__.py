@@ -8,6 +8,7 @@ from dense_cl.models.correspondence.features import (
 )
 from dense_cl.models.correspondence.geometric import DistanceThreshold, GeometricNearest
 from dense_cl.models.correspondence.k_best import KBestFeatures, KBestLocations
+from dense_cl.models.correspondence.region_ids import RegionIds
 
 __all__ = [
     "Correspondence",
@@ -19,5 +20,6 @@ __all__ = [
     "KBestFeatures",
     "KBestLocations",
     "MutualNearest",
+    "RegionIds",
     "cosine_similarity",
 ]

@@ -27,6 +27,8 @@ class PixContrast(PixelPairs):
         DenseCLError: no positive temperature, or no such stage.
     """
 
+    name = "pixcontrast"
+
     def __init__(
         self,
         in_channels: tuple[int, ...],

@@ -30,6 +30,8 @@ class PixPro(PixelPairs):
         norm: between them, if there are two or more.
     """
 
+    name = "pixpro"
+
     def __init__(
         self,
         in_channels: tuple[int, ...],
