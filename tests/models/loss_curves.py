@@ -37,12 +37,15 @@ def curve(method: str) -> list[float]:
     import torch
     from learners import METHODS, begin, build_learner, random_data
     from mmengine.optim import OptimWrapper
+    from region_learners import REGION_METHODS, region_data
 
-    learner = build_learner(*METHODS[method]).float()
+    objectives = METHODS.get(method) or [REGION_METHODS[method]]
+    learner = build_learner(*objectives).float()
     learner.total_steps = STEPS
     optimizer = torch.optim.Adam(learner.parameters(), lr=3e-3)
     wrapper = OptimWrapper(optimizer)
-    batches = [random_data(8, seed=seed) for seed in range(4)]
+    make = region_data if method in REGION_METHODS else random_data
+    batches = [make(8, seed=seed) for seed in range(4)]
     for number, batch in enumerate(batches):
         batch["index"] += 8 * number
     begin(learner, *batches)
@@ -53,6 +56,7 @@ def curve(method: str) -> list[float]:
 def main() -> None:
     import torch
     from learners import METHODS
+    from region_learners import REGION_METHODS
 
     if sys.argv[1:] == ["--write"]:
         made = {"torch": torch.__version__.split("+")[0], "curves": curves()}
@@ -60,7 +64,9 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     torch.backends.mkldnn.set_flags(False)
-    print(json.dumps({method: curve(method) for method in sys.argv[1:] or METHODS}))
+    print(
+        json.dumps({method: curve(method) for method in sys.argv[1:] or METHODS | REGION_METHODS})
+    )
 
 
 if __name__ == "__main__":

@@ -23,16 +23,6 @@ def orl_data(batch: int, seed: int = 0) -> dict[str, Any]:
     return data
 
 
-def part(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """The same data with images ``start`` to ``stop`` only, the mark of the partner's view kept."""
-    cut = images_of(data, start, stop)
-    marks = [view.other_image for view in data["views"]]
-    cut["views"] = [
-        replace(v, other_image=mark) for v, mark in zip(cut["views"], marks, strict=True)
-    ]
-    return cut
-
-
 def whole(norm: str) -> dict[str, Any]:
     learner = build_learner(ORL, norm=norm)
     return train(learner, learner, [orl_data(BATCH, s) for s in range(STEPS)])
@@ -47,7 +37,7 @@ def run(rank: int, folder: str) -> None:
     for norm in NORMS:
         learner = build_learner(ORL, norm=norm)
         rows = (0, BATCH // 2) if rank == 0 else (BATCH // 2, BATCH)
-        batches = [part(orl_data(BATCH, s), *rows) for s in range(STEPS)]
+        batches = [images_of(orl_data(BATCH, s), *rows) for s in range(STEPS)]
         results[norm] = train(DistributedLearner(learner), learner, batches)
     torch.save(results, Path(folder) / f"rank{rank}.pth")
     dist.destroy_process_group()

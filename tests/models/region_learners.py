@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from learners import random_data
 
-from dense_cl.regions.regions import RegionBatch
 from dense_cl.views.geometry import ViewGeometry
 
 _HEAD = {"type": "MLPHead", "hidden_channels": 16, "out_channels": 8, "norm": "SyncBN"}
@@ -70,22 +69,6 @@ def region_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> di
             image=(view.image // 4 + (label_map[..., None] * 11 + 11).byte()),
             matrix=torch.from_numpy(np.stack([g.matrix for g in geometry])),
             source_size=torch.tensor([[SOURCE, SOURCE]]).repeat(batch, 1),
-            regions=RegionBatch(label_map=label_map),
+            regions=replace(view.regions, label_map=label_map),
         )
     return data
-
-
-def images_of(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """The same data with images ``start`` to ``stop`` only."""
-    rows = slice(start, stop)
-    views = [
-        replace(
-            view,
-            image=view.image[rows],
-            matrix=view.matrix[rows],
-            source_size=view.source_size[rows],
-            regions=view.regions.map(lambda tensor: tensor[rows]),
-        )
-        for view in data["views"]
-    ]
-    return {"views": views, "index": data["index"][rows], "unreadable": []}

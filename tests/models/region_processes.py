@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from learners import build_learner
-from region_learners import REGION_METHODS, images_of, region_data
+from learners import build_learner, images_of
+from region_learners import REGION_METHODS, region_data
 from two_processes import BATCH, STEPS, train
 
 from dense_cl.engine.distributed import DistributedLearner

@@ -7,7 +7,9 @@ import pytest
 import torch
 from learners import METHODS
 from loss_curves import FILE, STEPS, curves
+from region_learners import REGION_METHODS
 
+ALL = [*METHODS, *REGION_METHODS]
 COMMITTED = json.loads(FILE.read_text())
 MADE_WITH = f"{COMMITTED['torch']} on x86_64"
 
@@ -21,10 +23,10 @@ def now() -> dict[str, list[float]]:
 
 
 def test_every_method_has_a_curve() -> None:
-    assert COMMITTED["curves"].keys() == METHODS.keys()
+    assert list(COMMITTED["curves"]) == ALL
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 def test_curve_is_the_committed_one(method: str, now: dict[str, list[float]]) -> None:
     assert len(now[method]) == STEPS
     assert now[method] == COMMITTED["curves"][method], (
