@@ -1,4 +1,4 @@
-"""Step time of every image-level method, beside lightly's and beside the encoder alone.
+"""Step time of every method, beside lightly's and beside the encoder alone.
 
     python benchmarks/method_steps.py                        # R50, batch 32, 224 px: half an hour
     python benchmarks/method_steps.py --methods byol simclr  # some of them
@@ -15,6 +15,10 @@ and medians are compared:
   overhead is ``own`` / ``bare``; a difference of two long times would drown in noise;
 - ``lightly``: the method from the modules of lightly 1.6, in float32, as its benchmarks and
   examples have it, where it has the method.
+
+Pixel- and region-level methods are also compared with an image-level one that has the same encoders
+and views: ``over_base_percent`` is what a step takes longer than the base's, by ``bare`` + ``own``.
+Regions come ready with the views, as from the cache.
 """
 
 import argparse
@@ -34,6 +38,7 @@ from dense_cl.engine.amp import apply_amp
 from dense_cl.engine.config import load_config
 from dense_cl.models import Learner
 from dense_cl.models.features import FeatureBundle, ViewFeatures
+from dense_cl.regions.regions import RegionBatch
 from dense_cl.registry import OPTIM_WRAPPERS, VIEWS
 from dense_cl.views.batch import ViewBatch
 
@@ -48,6 +53,26 @@ RECIPES = {
     "vicreg": "vicreg_resnet50_16xb128_cosine_1000e_imagenet",
     "swav": "swav_resnet50_4xb64_cosine_200e_imagenet",
     "deepcluster_v2": "deepcluster_v2_resnet50_64xb64_cosine_800e_imagenet",
+    "pixpro": "pixpro_resnet50_8xb128_cosine_100e_imagenet",
+    "pixcontrast": "pixcontrast_resnet50_8xb128_cosine_100e_imagenet",
+    "vicregl": "vicregl_resnet50_32xb64_cosine_300e_imagenet",
+    "detcon_s": "detcon_s_resnet50_16xb256_cosine_300e_imagenet",
+    "detcon_b": "detcon_b_resnet50_16xb256_cosine_300e_imagenet",
+    "slotcon": "slotcon_resnet50_8xb64_cosine_800e_coco",
+    "resim": "resim_resnet50_8xb32_cosine_200e_imagenet",
+    "soco": "soco_resnet50_16xb128_cosine_100e_imagenet",
+}
+# The image-level method with the same encoders.
+BASES = {
+    "densecl": "moco_v2",
+    "pixpro": "byol",
+    "pixcontrast": "byol",
+    "vicregl": "vicreg",
+    "detcon_s": "simclr",
+    "detcon_b": "byol",
+    "slotcon": "byol",
+    "resim": "moco_v2",
+    "soco": "byol",
 }
 # DeepCluster v2 begins with k-means of as many images as it has clusters, once an epoch.
 CLUSTERED_IMAGES = 3200
@@ -73,19 +98,16 @@ def main() -> None:
 
 def measure(method: str, args: argparse.Namespace) -> dict[str, Any]:
     """Return seconds of a step of ours, bare and lightly's, by wall and processor time."""
-    recipe = load_config(RECIPES[method])
-    groups = [VIEWS.build(dict(group)) for group in recipe.train_dataloader.dataset.views]
-    sizes = [round(group.size[0] * args.scale) for group in groups for _ in range(group.count)]
-    views = [random_view(args.batch, size) for size in sizes]
-    recipe.model.backbone.depth = args.depth
-    learner = Learner(**{k: v for k, v in recipe.model.items() if k != "type"}).to(args.device)
-    learner.total_steps = 1000  # for the schedules
+    learner, views = learner_and_views(method, args)
     steps: dict[str, Step] = {
         "ours": our_step(learner, views, args),
         "bare": bare_step(copy.deepcopy(learner), views, args),
         "own": own_step(copy.deepcopy(learner), views, args),
     }
+    if method in BASES:
+        steps["base_own"] = own_step(*learner_and_views(BASES[method], args), args)
     if method in LIGHTLY:
+        sizes = [view.view_size[0] for view in views]
         steps["lightly"] = lightly_step(LIGHTLY[method], sizes, args)
     seconds = alternate(steps, args.repeats, args.device)
     result: dict[str, Any] = {"wall_and_processor_seconds": seconds}
@@ -93,9 +115,35 @@ def measure(method: str, args: argparse.Namespace) -> dict[str, Any]:
         median = {k: statistics.median(pair[clock] for pair in v) for k, v in seconds.items()}
         result[name] = {f"{k}_seconds": round(v, 4) for k, v in median.items()}
         result[name]["overhead_percent"] = round(100 * median["own"] / median["bare"], 1)
+        if "base_own" in median:
+            base = median["bare"] + median["base_own"]
+            more = median["own"] - median["base_own"]
+            result[name]["over_base_percent"] = round(100 * more / base, 1)
         if "lightly" in median:
             result[name]["speedup_over_lightly"] = round(median["lightly"] / median["ours"], 2)
     return result
+
+
+def learner_and_views(method: str, args: argparse.Namespace) -> tuple[Learner, list[ViewBatch]]:
+    """Return the paper's model and random views of the sizes that it looks at."""
+    recipe = load_config(RECIPES[method])
+    groups = [VIEWS.build(dict(group)) for group in recipe.train_dataloader.dataset.views]
+    sizes = [round(group.size[0] * args.scale) for group in groups for _ in range(group.count)]
+    recipe.model.backbone.depth = args.depth
+    learner = Learner(**{k: v for k, v in recipe.model.items() if k != "type"}).to(args.device)
+    learner.total_steps = 1000  # for the schedules
+    return learner, [with_regions(random_view(args.batch, size)) for size in sizes]
+
+
+def with_regions(view: ViewBatch) -> ViewBatch:
+    """Return the view with 16 squares as regions, as label map and as boxes."""
+    batch, side = len(view.image), view.view_size[0]
+    row = torch.arange(side) * 4 // side
+    label_map = (4 * row[:, None] + row).to(torch.int16).expand(batch, side, side)
+    corner = torch.cartesian_prod(torch.arange(4), torch.arange(4)).flip(1) * side / 4
+    boxes = torch.cat([corner, corner + side / 4], dim=1).expand(batch, 16, 4)
+    regions = RegionBatch(label_map.contiguous(), boxes.contiguous(), torch.ones(batch, 16))
+    return dataclasses.replace(view, regions=regions)
 
 
 def wrapper_of(module: nn.Module, args: argparse.Namespace) -> OptimWrapper:
