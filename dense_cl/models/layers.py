@@ -13,7 +13,7 @@ def describe_layers(layers: Iterable[nn.Module]) -> list[dict[str, Any]]:
     """Return plain descriptions of layers, for ``build_layers``.
 
     Raises:
-        DenseCLError: a layer that is not linear, batch norm, group norm or ReLU.
+        DenseCLError: a layer that is not linear, batch norm, group norm, ReLU or GELU.
     """
     described = []
     for layer in layers:
@@ -27,12 +27,12 @@ def describe_layers(layers: Iterable[nn.Module]) -> list[dict[str, Any]]:
         elif isinstance(layer, nn.GroupNorm):
             shape = dict(num_groups=layer.num_groups, num_channels=layer.num_channels)
             described.append(dict(type="GroupNorm", **shape, affine=layer.affine))
-        elif isinstance(layer, nn.ReLU):
-            described.append(dict(type="ReLU"))
+        elif isinstance(layer, nn.ReLU | nn.GELU):
+            described.append(dict(type=type(layer).__name__))
         else:
             raise DenseCLError(
                 f"a {type(layer).__name__} behind a backbone cannot be described in a weights file;"
-                " use linear layers, batch norm, group norm and ReLU."
+                " use linear layers, batch norm, group norm, ReLU and GELU."
             )
     return described
 
@@ -47,7 +47,9 @@ def build_layers(described: Sequence[Mapping[str, Any]], file: str) -> nn.Sequen
     Raises:
         DenseCLError: not such a description.
     """
-    known = {kind.__name__: kind for kind in (nn.Linear, nn.BatchNorm1d, nn.GroupNorm, nn.ReLU)}
+    known = {
+        kind.__name__: kind for kind in (nn.Linear, nn.BatchNorm1d, nn.GroupNorm, nn.ReLU, nn.GELU)
+    }
     try:
         return nn.Sequential(
             *(known[d["type"]](**{k: v for k, v in d.items() if k != "type"}) for d in described)
@@ -59,7 +61,7 @@ def build_layers(described: Sequence[Mapping[str, Any]], file: str) -> nn.Sequen
 
 
 def first_layers(layers: nn.Sequential, count: int) -> nn.Sequential:
-    """Return the first ``count`` linear layers, each with the norm and ReLU that follow it.
+    """Return the first ``count`` linear layers, each with the norm and activation that follow it.
 
     Raises:
         DenseCLError: there are not as many.

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ from learners import IMAGE_METHODS, begin, build_learner, info_nce, random_data
 from mmengine.optim import OptimWrapper
 from region_learners import REGION_METHODS, region_data
 
+from dense_cl.engine.state import _heads
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.sinkhorn import sinkhorn
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.objectives.region.draw import sample_regions
 
 IMAGE = {**IMAGE_METHODS, "info_nce": info_nce()}
-STAGES = [f"backbone.{part}" for part in ("first", "second")]
 
 
 def build(name, **options):
@@ -111,6 +112,13 @@ def test_combines_with_any_image_level_objective(image, region):
     torch.testing.assert_close(terms["loss"].detach(), 0.5 * terms[image] + 2 * terms[region])
 
 
+@pytest.mark.parametrize("name", REGION_METHODS)
+def test_heads_of_cells_are_not_described_as_heads_of_images(name):
+    """They may expect other channels than the vector of an image has."""
+    learner, _ = build(name, stage=-2)
+    assert _heads(SimpleNamespace(learner=learner)) == {}
+
+
 # DetCon
 
 
@@ -154,7 +162,7 @@ def test_pooled_regions_are_means_of_their_cells():
 def test_an_image_without_regions_changes_nothing_but_statistics():
     """Its vectors are no negatives either: the loss is that of the others, over more images."""
     learner = build_learner(REGION_METHODS["detcon_s"], norm="GN")
-    learner.objectives["detcon_s"].head.layers[1] = torch.nn.Identity()
+    learner.objectives["detcon_s"].region_head.layers[1] = torch.nn.Identity()
     data = region_data(4)
     for view in data["views"]:
         view.regions.label_map[3] = -1
@@ -257,7 +265,7 @@ def test_too_few_common_slots_are_no_error():
     """Prototypes that only one view resembles: nothing to contrast, gradients stay defined."""
     learner, objective = build("slotcon")
     features = encoded(learner, region_data(4))
-    student = objective._group(features.online[0], objective.head, objective.prototypes.weight)
+    student = objective._group(features.online[0], objective.cell_head, objective.prototypes.weight)
     apart = student._replace(scores=-student.scores)
     for count in (0, 1):
         scores = apart.scores.clone()
@@ -292,7 +300,7 @@ def test_leopart_by_hand_with_a_queue():
             if int(objective.queue.filled) == 10:
                 rows = torch.cat([rows, objective.queue.keys[:, 8 * a : 8 * a + 8] @ teacher.T])
             q = sinkhorn(rows, 0.5, 3)[: 4 * 16].reshape(4, 4, 4, 6).permute(0, 3, 1, 2)
-            p = score(features.online, 1 - a, objective.head, student)
+            p = score(features.online, 1 - a, objective.cell_head, student)
             p = p.reshape(4, 4, 4, 6).permute(0, 3, 1, 2)
             q, p = grid.sample(q, views[a]), grid.sample(p, views[1 - a])
             cross = -(q * (p / 0.1).log_softmax(dim=1)).sum(dim=1).flatten(1)

@@ -142,7 +142,7 @@ def test_mistakes_are_named(run, photos, tmp_path):
 def test_layers_come_back_as_they_were_described():
     layers = nn.Sequential(
         nn.Linear(8, 32, bias=False), nn.GroupNorm(32, 32), nn.ReLU(inplace=True), nn.Linear(32, 4),
-        nn.BatchNorm1d(4, affine=False),
+        nn.BatchNorm1d(4, affine=False), nn.GELU(), nn.Linear(4, 3),
     )  # fmt: skip
     again = build_layers(describe_layers(layers), "file")
     again.load_state_dict(layers.state_dict(), strict=True)

@@ -1,4 +1,8 @@
-"""What the objectives on the cells of a feature map have in common."""
+"""What the objectives on the cells of a feature map have in common.
+
+Their heads are called ``cell_head`` or ``region_head``: the ``head`` of an objective is taken for
+one that maps the vector of an image, and exported and diagnosed as such.
+"""
 
 import numpy as np
 import torch

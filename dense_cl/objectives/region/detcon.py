@@ -59,7 +59,7 @@ class DetCon(Objective):
         self.stage, self.seed = stage, 0
         self.temperature, self.num_regions = temperature, num_regions
         self.local_negatives = local_negatives
-        self.head = HEADS.build(dict(head, in_channels=in_channels[stage]))
+        self.region_head = HEADS.build(dict(head, in_channels=in_channels[stage]))
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn the seed of the draws."""
@@ -118,7 +118,7 @@ class DetConS(DetCon):
         """Return the loss; see ``dense_cl.losses.detcon``."""
         owners, ids_VBM = self.draw(features)
         projection_VBMD = torch.stack(
-            [self.head(self.pool(features.online[v], owners[v], ids_VBM[v])) for v in (0, 1)]
+            [self.region_head(self.pool(features.online[v], owners[v], ids_VBM[v])) for v in (0, 1)]
         ).unflatten(1, ids_VBM.shape[1:])
         return self.contrast(projection_VBMD, projection_VBMD, ids_VBM)
 
@@ -145,8 +145,8 @@ class DetConB(DetCon):
         **options: Any,
     ) -> None:
         super().__init__(in_channels, head, **options)
-        self.target_head = TargetNetwork(self.head)
-        self.predictor = Predictor(self.head.out_channels, **(predictor or {}))
+        self.target_head = TargetNetwork(self.region_head)
+        self.predictor = Predictor(self.region_head.out_channels, **(predictor or {}))
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.detcon``."""
@@ -154,7 +154,7 @@ class DetConB(DetCon):
         prediction, target = [], []
         for v in (0, 1):
             pooled = self.pool(features.online[v], owners[v], ids_VBM[v])
-            prediction.append(self.predictor(self.head(pooled)))
+            prediction.append(self.predictor(self.region_head(pooled)))
             target.append(self.target_head(self.pool(features.target[v], owners[v], ids_VBM[v])))
         shape = ids_VBM.shape[1:]
         return self.contrast(

@@ -99,11 +99,11 @@ class Leopart(Objective):
         self.sinkhorn_iterations = sinkhorn_iterations
         self.online_views = tuple(range(num_views))
         self.target_views = tuple(range(num_assign_views))
-        self.head = HEADS.build(dict(head, in_channels=in_channels[stage]))
-        channels = self.head.out_channels
+        self.cell_head = HEADS.build(dict(head, in_channels=in_channels[stage]))
+        channels = self.cell_head.out_channels
         self.prototypes = nn.Linear(channels, num_prototypes, bias=False)
         self._normalise_prototypes()
-        self.target_head = TargetNetwork(self.head)
+        self.target_head = TargetNetwork(self.cell_head)
         self.target_prototypes = TargetNetwork(self.prototypes)
         self.queue = CellQueue(queue_size, num_assign_views, channels) if queue_size else None
         self.queue_per_image = queue_per_image
@@ -116,7 +116,7 @@ class Leopart(Objective):
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.assignment_prediction``."""
         scores = [
-            _similarity_map(self._embed(features.online[v], self.head), self.prototypes.weight)
+            _similarity_map(self._embed(features.online[v], self.cell_head), self.prototypes.weight)
             for v in self.online_views
         ]
         with torch.no_grad():

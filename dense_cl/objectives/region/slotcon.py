@@ -94,11 +94,11 @@ class SlotCon(Objective):
         self.teacher_temperature = teacher_temperature
         self.contrast_temperature = contrast_temperature
         self.center_momentum, self.grouping_weight = center_momentum, grouping_weight
-        self.head = HEADS.build(dict(head, in_channels=in_channels[stage]))
-        channels = self.head.out_channels
+        self.cell_head = HEADS.build(dict(head, in_channels=in_channels[stage]))
+        channels = self.cell_head.out_channels
         self.prototypes = nn.Embedding(num_prototypes, channels)
         self.predictor = Predictor(channels, **(predictor or {}))
-        self.target_head = TargetNetwork(self.head)
+        self.target_head = TargetNetwork(self.cell_head)
         self.target_prototypes = TargetNetwork(self.prototypes)
         self.register_buffer("center", torch.zeros(num_prototypes))
         self._teacher_scores: tuple[Tensor, ...] = ()
@@ -106,7 +106,7 @@ class SlotCon(Objective):
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.slots`` and ``assignment_prediction``."""
         student = [
-            self._group(features.online[v], self.head, self.prototypes.weight) for v in (0, 1)
+            self._group(features.online[v], self.cell_head, self.prototypes.weight) for v in (0, 1)
         ]
         with torch.no_grad():
             prototypes = cast(nn.Embedding, self.target_prototypes.network).weight
