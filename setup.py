@@ -42,6 +42,7 @@ REQUIRES = [
     "torchvision>=0.19,<0.29",
     "numpy>=1.26,<3",
     "scipy>=1.10",
+    "scikit-image>=0.22,<0.27",
     "Pillow>=10.3",
     "albumentations>=2.0.8,<2.1",
     # albumentations brings the headless build and mmcv the other; both unpack to cv2/.

@@ -12,6 +12,7 @@ from dense_cl.errors import DenseCLError
 # Each is a module of dense_cl.commands with add_arguments(parser) and run(args) -> exit status.
 COMMANDS = {
     "quickstart": "generate scenes, pretrain, fine-tune and report, in one go",
+    "regions": "find the regions of all images, for methods that contrast regions",
     "pretrain": "pretrain a backbone on unlabelled images",
     "diagnose": "say what a backbone's features are like, and whether they are healthy",
     "export": "write the backbone of a checkpoint as .pth and .safetensors",

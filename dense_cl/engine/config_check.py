@@ -26,6 +26,7 @@ _REGISTRIES: dict[str, Registry] = {
     "views": ours.VIEWS,
     "crop": ours.CROPS,
     "regions": ours.REGIONS,
+    "provider": ours.REGIONS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
     "optimizer": ours.OPTIMIZERS,
     "param_scheduler": ours.PARAM_SCHEDULERS,
@@ -133,7 +134,7 @@ def check_config(cfg: Config) -> None:
 
 def _check(name: str, value: Any, path: str) -> list[str]:
     """Check a setting by its name: one typed dict, a list of them, or a plain group."""
-    if name == "transforms":
+    if name in ("transforms", "shared"):
         return _check_transforms(value, path)
     if isinstance(value, list | tuple) and name in _REGISTRIES:
         return [p for i, item in enumerate(value) for p in _check(name, item, f"{path}.{i}")]

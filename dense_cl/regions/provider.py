@@ -1,17 +1,26 @@
 """What finds regions: one interface for what looks at the pixels and what reads labels."""
 
+import json
 from abc import ABC, abstractmethod
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dense_cl.errors import DenseCLError
 from dense_cl.regions.regions import ImageRegions
 from dense_cl.sources.base import ImageSource
+from dense_cl.sources.files import FileSource
+
+_MOST = int(np.iinfo(np.int16).max)
 
 
 class RegionProvider(ABC):
-    """Finds the regions of one image at a time. Cheap to pickle: every worker gets a copy."""
+    """Finds the regions of one image at a time. Cheap to pickle: every worker gets a copy.
+
+    Most are frozen dataclasses of their options.
+    """
 
     @abstractmethod
     def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
@@ -22,9 +31,9 @@ class RegionProvider(ABC):
             index: its place in the source; those that look at the image alone do not use it.
         """
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return all that the regions depend on beside the image, as plain JSON."""
+        return json.loads(json.dumps({"type": type(self).__name__, **vars(self)}))
 
 
 class IndexedProvider(RegionProvider):
@@ -37,3 +46,47 @@ class IndexedProvider(RegionProvider):
         Raises:
             DenseCLError: what is known is not about the images of this source.
         """
+
+
+def relative_names(source: ImageSource, provider: RegionProvider) -> list[str]:
+    """Return the names of all images from the root of their source on, to find labels by.
+
+    Raises:
+        DenseCLError: the images of the source are no files.
+    """
+    if not isinstance(source, FileSource):
+        raise DenseCLError(
+            f"regions {type(provider).__name__} finds labels by the names of image files, which"
+            f" source {type(source).__name__} does not have"
+        )
+    return [source.relative_name(index) for index in range(len(source))]
+
+
+def as_label_map(labels: NDArray[Any]) -> NDArray[np.int16]:
+    """Return ids as int16, -1 for none.
+
+    Raises:
+        DenseCLError: there are more regions than int16 can count.
+    """
+    if labels.size and int(labels.max()) > _MOST:
+        raise DenseCLError(
+            f"an image has {int(labels.max()) + 1} regions, more than {_MOST + 1}: ask the provider"
+            " for fewer or larger ones"
+        )
+    return labels.astype(np.int16)
+
+
+def shrink(image: NDArray[np.uint8], max_size: int | None) -> NDArray[np.uint8]:
+    """Reduce an image to ``max_size`` pixels on its longer side; smaller ones stay as they are."""
+    height, width = image.shape[:2]
+    if max_size is None or max(height, width) <= max_size:
+        return image
+    scale = max_size / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def require(condition: bool, provider: RegionProvider, rule: str) -> None:
+    """Raise a ``DenseCLError`` that names the provider and the rule that an option breaks."""
+    if not condition:
+        raise DenseCLError(f"regions {type(provider).__name__}: {rule}; got {vars(provider)}")

@@ -111,6 +111,10 @@ class FileSource(ImageSource):
         """Return the path of the file."""
         return os.path.join(self.root, self._names[index])
 
+    def relative_name(self, index: int) -> str:
+        """Return the name below ``root``, or the whole path if it was given so."""
+        return self._names[index]
+
     def load(self, index: int) -> np.ndarray:
         """Return the image as (H, W, 3) uint8 RGB; raises ``UnreadableImageError``."""
         return load_image(self.name(index), self.max_pixels)

@@ -1,0 +1,155 @@
+"""Find the regions of all images of a source and write them to a cache file."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from dense_cl import __version__
+from dense_cl.errors import DenseCLError
+from dense_cl.regions.cache_file import FORMAT, CacheFile, Row, encode, pixel_digest
+from dense_cl.regions.provider import IndexedProvider, RegionProvider
+from dense_cl.regions.providers.region_cache import check_provenance
+from dense_cl.sources.base import ImageSource, UnreadableImageError
+from dense_cl.sources.quarantine import Quarantine
+
+_COMMIT_EVERY = 1.0  # seconds of work that a kill may cost
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a finished extraction did.
+
+    Attributes:
+        found: images whose regions were found now.
+        kept: images that were in the cache, with the same pixels.
+        unreadable: images that could not be read.
+        content: hash of all rows.
+    """
+
+    found: int
+    kept: int
+    unreadable: int
+    content: str
+
+
+def extract_regions(
+    source: ImageSource,
+    provider: RegionProvider,
+    file: str | Path,
+    workers: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Extraction:
+    """Find the regions of all images.
+
+    Every image is read and compared by its pixels with what the file has of it; only what is
+    missing, changed or damaged is done. So the same call goes on after a kill, and repairs.
+    Unreadable images are listed in ``FILE.quarantine.jsonl``.
+
+    Args:
+        source: the images.
+        provider: finds the regions.
+        file: the cache, new or begun with the same settings and data.
+        workers: processes that work; 0 for this one.
+        progress: is told how many images of how many are done.
+
+    Raises:
+        DenseCLError: the file was made with other settings or data, or is damaged beyond single
+            rows; more than 5 % of the images are unreadable; the provider fails on an image.
+    """
+    settings, total = provider.settings(), len(source)
+    if isinstance(provider, IndexedProvider):
+        provider.bind(source)
+    cache = CacheFile(file, write=True)
+    try:
+        made = cache.provenance()
+        if made:
+            check_provenance(made, settings, source, str(file))
+        else:
+            cache.describe(_provenance(settings, source))
+        items = _Items(source, provider, cache.digests(total))
+        loader: DataLoader = DataLoader(
+            items, batch_size=None, num_workers=workers, collate_fn=_as_it_is
+        )
+        listed = Path(f"{file}.quarantine.jsonl")
+        listed.unlink(missing_ok=True)  # all images are read again
+        quarantine = Quarantine(listed, total)
+        found, last = 0, time.monotonic()
+        for index, result in enumerate(loader):
+            if isinstance(result, UnreadableImageError):
+                quarantine.add(result.name, result.reason)
+            elif isinstance(result, DenseCLError):
+                raise result
+            elif result is not None:
+                if not found:
+                    cache.describe({"content": None})  # unfinished from here on
+                cache.put(index, result)
+                found += 1
+            if time.monotonic() - last > _COMMIT_EVERY:
+                cache.commit()
+                last = time.monotonic()
+            progress(index + 1, total)
+        cache.commit()
+        content = cache.content()
+        cache.describe({"content": content})
+    finally:
+        cache.close()
+    return Extraction(found, total - found - quarantine.count, quarantine.count, content)
+
+
+class _Items(Dataset[Row | DenseCLError | None]):
+    """Rows of the images that need one, None for the others, errors as values.
+
+    A data loader would put the traceback of the worker before the message of a raised error.
+    """
+
+    def __init__(
+        self, source: ImageSource, provider: RegionProvider, known: NDArray[np.uint8]
+    ) -> None:
+        self.source, self.provider, self.known = source, provider, known
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Row | DenseCLError | None:
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # the workers themselves are the parallelism
+        try:
+            image = self.source.load(index)
+        except UnreadableImageError as error:
+            return error
+        pixels = pixel_digest(image)
+        if self.known[index].tobytes() == pixels:
+            return None
+        try:
+            return encode(pixels, self.provider(image, index))
+        except Exception as error:
+            kind = "" if isinstance(error, DenseCLError) else f"{type(error).__name__}: "
+            return DenseCLError(
+                f"regions {type(self.provider).__name__} failed on image"
+                f" '{self.source.name(index)}': {kind}{error}"
+            )
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _provenance(settings: dict[str, Any], source: ImageSource) -> dict[str, Any]:
+    libraries = {"numpy": np, "opencv": cv2, "scikit-image": skimage, "torch": torch}
+    versions = {name: str(module.__version__) for name, module in libraries.items()}
+    return {
+        "format": FORMAT,
+        "settings": settings,
+        "source": source.fingerprint(),
+        "images": len(source),
+        "versions": {"dense_cl": __version__, **versions},
+    }

@@ -1,0 +1,101 @@
+"""Masks and boxes that a COCO-format JSON lists."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dense_cl.errors import DenseCLError
+from dense_cl.regions.provider import IndexedProvider, as_label_map, relative_names
+from dense_cl.regions.regions import ImageRegions
+from dense_cl.registry import REGIONS
+from dense_cl.sources.base import ImageSource
+from dense_cl.sources.coco import read_coco
+
+
+@REGIONS.register_module()
+class CocoRegions(IndexedProvider):
+    """The annotated objects of each image, without their classes: boxes, and a label map.
+
+    Region i is the i-th annotation of the image that is no crowd. Where masks overlap, the
+    smaller object is in front. The annotations stay in memory; for sets of COCO's size put a
+    ``RegionCache`` before them.
+
+    Args:
+        annotations: the JSON.
+        masks: False for boxes only, where there are no masks.
+
+    Raises:
+        DenseCLError: not a COCO file.
+    """
+
+    def __init__(self, annotations: str, masks: bool = True) -> None:
+        content = read_coco(annotations)
+        self.annotations, self.masks = annotations, masks
+        self._digest = hashlib.sha256(Path(annotations).expanduser().read_bytes()).hexdigest()
+        self._objects: list[list[Mapping[str, Any]]] = []
+        self._sizes: list[tuple[int, int]] = []
+        by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+        for item in content.get("annotations", []):
+            if not item.get("iscrowd"):
+                by_image[item["image_id"]].append(
+                    {"bbox": item["bbox"], "segmentation": masks and item.get("segmentation")}
+                )
+        self._of_name = {
+            image["file_name"]: (by_image[image["id"]], (image.get("height"), image.get("width")))
+            for image in content["images"]
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options, with the content of the JSON in place of its path."""
+        return {"type": "CocoRegions", "annotations": self._digest, "masks": self.masks}
+
+    def bind(self, source: ImageSource) -> None:
+        """Find the annotations of every image."""
+        names = relative_names(source, self)
+        missing = [name for name in names if name not in self._of_name]
+        if missing:
+            raise DenseCLError(
+                f"regions CocoRegions: '{self.annotations}' does not list {len(missing)} of"
+                f" {len(names)} images, for example '{missing[0]}'. Give the JSON of these images."
+            )
+        known = [self._of_name[name] for name in names]
+        self._objects, self._sizes = [k[0] for k in known], [k[1] for k in known]
+
+    def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
+        """Return boxes, and masks drawn into one label map."""
+        height, width = image.shape[:2]
+        if self._sizes[index] != (height, width):
+            raise DenseCLError(
+                f"'{self.annotations}' says {self._sizes[index]} for the height and width of an"
+                f" image of {(height, width)}: its annotations would lie elsewhere"
+            )
+        objects = self._objects[index]
+        xywh = np.array([item["bbox"] for item in objects], dtype=np.float32).reshape(-1, 4)
+        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+        boxes = boxes.clip(0, np.array([width, height, width, height], dtype=np.float32))
+        return ImageRegions(self._draw(objects, height, width) if self.masks else None, boxes)
+
+    def _draw(self, objects: list[Mapping[str, Any]], height: int, width: int) -> NDArray[np.int16]:
+        masks = [self._mask(item["segmentation"], height, width) for item in objects]
+        label_map = np.full((height, width), -1)
+        for number in sorted(range(len(masks)), key=lambda i: -masks[i].sum()):
+            label_map[masks[number]] = number
+        return as_label_map(label_map)
+
+    def _mask(self, segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
+        from pycocotools import mask as coder
+
+        if not segmentation:
+            raise DenseCLError(
+                f"'{self.annotations}' has objects without a mask: set masks=False for boxes only"
+            )
+        if isinstance(segmentation, list):
+            segmentation = coder.merge(coder.frPyObjects(segmentation, height, width))
+        elif isinstance(segmentation["counts"], list):
+            segmentation = coder.frPyObjects(segmentation, height, width)
+        return coder.decode(segmentation).astype(bool)

@@ -1,0 +1,109 @@
+"""Regions that were found before training."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dense_cl.errors import DenseCLError
+from dense_cl.regions.cache_file import CacheFile, decode, pixel_digest
+from dense_cl.regions.provider import IndexedProvider, RegionProvider
+from dense_cl.regions.providers.label_maps import LabelMaps
+from dense_cl.regions.regions import ImageRegions
+from dense_cl.registry import REGIONS
+from dense_cl.sources.base import ImageSource
+
+
+@REGIONS.register_module()
+class RegionCache(IndexedProvider):
+    """What ``dense-cl regions`` has found with another provider and written to a file.
+
+    The file must have been made with this provider and these settings, from these data; and each
+    image must have the very pixels that its regions were found in.
+
+    Args:
+        file: the cache.
+        provider: the provider whose regions it holds (config or object).
+    """
+
+    def __init__(self, file: str, provider: Mapping[str, Any] | RegionProvider) -> None:
+        self.file = file
+        self.provider: RegionProvider = (
+            REGIONS.build(dict(provider)) if isinstance(provider, Mapping) else provider
+        )
+        if isinstance(self.provider, LabelMaps | RegionCache):
+            raise DenseCLError(
+                f"regions RegionCache: {type(self.provider).__name__} reads files that are there"
+                " already: use it by itself"
+            )
+        self._open: tuple[int, CacheFile] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return those of the provider."""
+        return self.provider.settings()
+
+    def bind(self, source: ImageSource) -> None:
+        """Refuse a cache that is unfinished, or made with other settings or from other data."""
+        cache = CacheFile(self.file)
+        try:
+            made = cache.provenance()
+        finally:
+            cache.close()
+        check_provenance(made, self.settings(), source, self.file)
+        if made.get("content") is None:
+            raise DenseCLError(
+                f"region cache '{self.file}' is not finished. Run 'dense-cl regions' again; it goes"
+                " on where it stopped."
+            )
+
+    def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
+        """Read the regions of one image.
+
+        Raises:
+            DenseCLError: there are none, or the image has changed since.
+        """
+        row = self._cache().get(index)
+        if row is None or row.pixels != pixel_digest(image):
+            reason = "has no regions" if row is None else "has changed since its regions were found"
+            raise DenseCLError(
+                f"image {index} {reason} in region cache '{self.file}'. Run 'dense-cl regions'"
+                " again; it does what is missing."
+            )
+        return decode(row)
+
+    def _cache(self) -> CacheFile:
+        # A connection must not be used by the child of the process that opened it.
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), CacheFile(self.file))
+        return self._open[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": None}
+
+
+def check_provenance(
+    made: Mapping[str, Any], settings: Mapping[str, Any], source: ImageSource, file: str
+) -> None:
+    """Compare what a cache was made of with what is wanted.
+
+    Raises:
+        DenseCLError: names every setting that differs.
+    """
+    before = made["settings"]
+    differences = [
+        f"{key} was {before.get(key)!r} and is now {settings.get(key)!r}"
+        for key in sorted(set(before) | set(settings))
+        if before.get(key) != settings.get(key)
+    ]
+    if made["source"] != source.fingerprint():
+        differences.append(
+            f"it was made from other images (fingerprint {made['source']} of {made['images']}"
+            f" images, now {source.fingerprint()} of {len(source)})"
+        )
+    if differences:
+        raise DenseCLError(
+            f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings and"
+            " data it was made with, or make another with 'dense-cl regions CONFIG --out FILE'."
+        )
