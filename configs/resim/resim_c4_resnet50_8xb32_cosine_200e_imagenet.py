@@ -13,3 +13,4 @@ _base_ = "./resim_resnet50_8xb32_cosine_200e_imagenet.py"
 _base_.model.objectives[1].update(
     stages=(-2,), windows=(48,), strides=(32,), gather=(True,), top=-2
 )
+model = dict(objectives=_base_.model.objectives)

@@ -8,9 +8,13 @@ Expected: not measured yet; docs/results.md has what is.
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
 """
 
-# The MoCo v2 recipe with a second objective. At 96 px C4 has 6 x 6 cells and C3 12 x 12: windows of the paper's
+# The MoCo v2 recipe with a second objective and one flip for both views. At 96 px C4 has 6 x 6 cells and C3 12 x 12: windows of the paper's
 # sizes are 3 and 4 cells wide, and slide by 16 px (1 and 2 cells), so that there are 16 and 25 of them.
 _base_ = "../moco_v2/moco_v2_resnet18_1xb32_cosine_40e_voc_animals.py"
+
+_group = _base_.train_dataloader.dataset.views[0]
+_group.shared = [_group.transforms.pop()]  # HorizontalFlip is the last
+train_dataloader = dict(dataset=dict(views=[_group]))
 model = dict(
     objectives=[
         dict(

@@ -12,7 +12,7 @@ _base_ = [
     "../_base_/runtime.py",
     "../_base_/models/resim_resnet50.py",
     "../_base_/schedules/sgd_cosine.py",
-    "../_base_/views/moco_v2_224.py",
+    "../_base_/views/resim_224.py",
 ]
 train_dataloader = dict(
     batch_size=32,

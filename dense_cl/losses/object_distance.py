@@ -11,8 +11,9 @@ def object_distance(prediction_BKD: Tensor, target_BKD: Tensor, counted_BK: Tens
     .. math:: \frac{1}{|\{b: n_b > 0\}|} \sum_{b: n_b > 0} \frac{1}{n_b} \sum_k
         \left(2 - 2 \cos(p_{bk}, z_{bk})\right)
 
-    with :math:`n_b` the counted boxes of image b (Wei et al., arXiv 2106.02637, equations 4 and 5,
-    which leave out the constant 2). Whether the target receives a gradient is the caller's choice.
+    with :math:`n_b` the counted boxes of image b (Wei et al., arXiv 2106.02637; hologerry/SoCo
+    ``contrast/models/SoCo_FPN.py``, which leaves out the constant 2). Whether the target receives a
+    gradient is the caller's choice.
 
     Args:
         prediction_BKD: (B, K, D) raw predictions.

@@ -222,8 +222,8 @@ def test_step_and_seed_choose_the_boxes():
     for seed in (0, 1):
         soco.prepare(None, seed)
         for step in (0, 1):
-            losses[seed, step] = float(soco(replace(bundle, step=step)).loss)
-            assert float(soco(replace(bundle, step=step)).loss) == losses[seed, step]
+            losses[seed, step] = soco(replace(bundle, step=step)).loss.item()
+            assert soco(replace(bundle, step=step)).loss.item() == losses[seed, step]
     assert len(set(losses.values())) == 4
 
 

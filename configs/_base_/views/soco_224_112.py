@@ -1,6 +1,7 @@
-# Views of SoCo (Wei et al., arXiv 2106.02637; hologerry/SoCo contrast/data/transform.py): the whole image, a
-# crop of at least half of it, and a small crop, 112 px; augmented as BYOL's two views, the small one as
-# the second. The released script also blacks out a part of some boxes, which is left out here.
+# Views of SoCo (Wei et al., arXiv 2106.02637; augmentations of hologerry/SoCo contrast/data/transform.py): the
+# whole image, a crop of at least half of it, and that crop again at 112 px; augmented as BYOL's two views, the
+# small one as the second. In the authors' code the small view is a crop of its own, and the script of the
+# FPN model also blacks out a part of some boxes; neither is done here.
 _common = [
     dict(type="HorizontalFlip", p=0.5),
     dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
@@ -19,14 +20,14 @@ train_dataloader = dict(
                 type="ViewGroup",
                 count=1,
                 size=(224, 224),
+                crop=dict(type="WholeImage"),
                 transforms=[
-                    dict(type="Resize", height=224, width=224, interpolation=3),  # area
                     *_common,
                     dict(type="GaussianBlur", sigma_limit=(0.1, 2.0), blur_limit=0, p=1.0),
                 ],
             ),
             dict(type="ViewGroup", count=1, size=(224, 224), crop=_crop, transforms=_second),
-            dict(type="ViewGroup", count=1, size=(112, 112), crop=_crop, transforms=_second),
+            dict(type="ViewGroup", count=1, size=(112, 112), crops_of=1, transforms=_second),
         ]
     )
 )

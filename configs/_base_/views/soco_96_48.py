@@ -17,14 +17,14 @@ train_dataloader = dict(
                 type="ViewGroup",
                 count=1,
                 size=(96, 96),
+                crop=dict(type="WholeImage"),
                 transforms=[
-                    dict(type="Resize", height=96, width=96, interpolation=3),  # area
                     *_common,
                     dict(type="GaussianBlur", sigma_limit=(0.1, 0.9), blur_limit=0, p=1.0),
                 ],
             ),
             dict(type="ViewGroup", count=1, size=(96, 96), crop=_crop, transforms=_second),
-            dict(type="ViewGroup", count=1, size=(48, 48), crop=_crop, transforms=_second),
+            dict(type="ViewGroup", count=1, size=(48, 48), crops_of=1, transforms=_second),
         ]
     )
 )
