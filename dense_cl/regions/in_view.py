@@ -51,10 +51,12 @@ def visible_share(boxes: NDArray[np.float32], geometry: ViewGeometry) -> NDArray
     width = np.minimum(x2, high[0]) - np.maximum(x1, low[0])
     height = np.minimum(y2, high[1]) - np.maximum(y1, low[1])
     seen = width.clip(min=0) * height.clip(min=0)
-    if not is_upright(geometry):  # then the view is less than the upright box around it
+    if geometry.within or not is_upright(geometry):  # less than the upright box around it
         for index in np.flatnonzero(seen):
-            corners = boxes[index].astype(np.float64)[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
-            seen[index] = abs(signed_area(clip_polygon(corners, outline)))
+            shown = boxes[index].astype(np.float64)[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
+            for view in (geometry, *geometry.within):
+                shown = clip_polygon(shown, view.outline())
+            seen[index] = abs(signed_area(shown))
     return (seen / area.clip(min=1e-9)).clip(max=1).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 import math
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -68,6 +69,113 @@ class RandomResizedCrop(CropPolicy):
         crop_h = max(1, min(height, round(width / ratio)))
         x, y = (width - crop_w) // 2, (height - crop_h) // 2
         return x, y, x + crop_w, y + crop_h
+
+
+@CROPS.register_module()
+class MinOverlapCrop(RandomResizedCrop):
+    """Random boxes that all share a good part with the first one.
+
+    The first box is drawn as ``RandomResizedCrop`` draws it. Each further one is drawn in the same
+    way, up to ``tries`` times, until its intersection with the first covers at least
+    ``min_overlap`` of the smaller of the two. If none does, the last one drawn is moved straight
+    towards the place where the overlap is greatest, no farther than needed; if the shapes alone
+    forbid enough of it (a wide and a tall box), the first box is taken again. So the rule holds
+    for every image.
+
+    Args:
+        min_overlap: smallest intersection, as a part of the smaller box.
+        tries: draws before the box is moved.
+        scale: smallest and largest area, as parts of the source's.
+        ratio: smallest and largest width over height.
+    """
+
+    def __init__(
+        self,
+        min_overlap: float = 0.5,
+        tries: int = 10,
+        scale: tuple[float, float] = (0.2, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        super().__init__(scale, ratio)
+        if not 0 <= min_overlap <= 1:
+            raise DenseCLError(f"min_overlap {min_overlap} is a part: give 0 to 1")
+        if tries < 1:
+            raise DenseCLError(f"tries must be at least 1, not {tries}")
+        self.min_overlap, self.tries = float(min_overlap), tries
+
+    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
+        """Return ``count`` boxes."""
+        first = self._box(*source_size, rng)
+        return [first, *(self._partner(first, source_size, rng) for _ in range(count - 1))]
+
+    def _partner(self, first: Box, source_size: Size, rng: random.Random) -> Box:
+        for _ in range(self.tries):
+            box = self._box(*source_size, rng)
+            if overlap_share(first, box) >= self.min_overlap:
+                return box
+        dx, dy = (_way_inside(first[i], first[i + 2], box[i], box[i + 2]) for i in (0, 1))
+        steps = max(abs(dx), abs(dy))
+        for step in range(1, steps + 1):
+            x, y = round(dx * step / steps), round(dy * step / steps)
+            moved = (box[0] + x, box[1] + y, box[2] + x, box[3] + y)
+            if overlap_share(first, moved) >= self.min_overlap:
+                return moved
+        return first
+
+
+@CROPS.register_module()
+class MultiScaleCrop(CropPolicy):
+    """Independent boxes, each from a range of areas of its own.
+
+    Args:
+        scales: smallest and largest area of each view, as parts of the source's; as many as the
+            group has views.
+        ratio: smallest and largest width over height.
+    """
+
+    def __init__(
+        self,
+        scales: Sequence[tuple[float, float]],
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.crops = [RandomResizedCrop(scale, ratio) for scale in scales]
+
+    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
+        """Return a box for each scale.
+
+        Raises:
+            DenseCLError: ``count`` is not the number of scales.
+        """
+        if count != len(self.crops):
+            raise DenseCLError(
+                f"MultiScaleCrop has {len(self.crops)} scales for {count} views: give one for each"
+            )
+        return [crop.sample(source_size, 1, rng)[0] for crop in self.crops]
+
+
+@CROPS.register_module()
+class WholeImage(CropPolicy):
+    """The whole source, whatever its aspect ratio (SoCo's first view)."""
+
+    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
+        """Return ``count`` times the whole source."""
+        return [(0, 0, source_size[1], source_size[0])] * count
+
+
+def overlap_share(first: Box, second: Box) -> float:
+    """Area of the intersection of two boxes as a part of the smaller one's."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    smaller = min((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (first, second))
+    return max(width, 0) * max(height, 0) / smaller
+
+
+def _way_inside(low: int, high: int, start: int, end: int) -> int:
+    """How far to move [start, end) along an axis until it or [low, high) contains the other."""
+    to_low, to_high = low - start, high - end
+    if min(to_low, to_high) <= 0 <= max(to_low, to_high):
+        return 0
+    return min(to_low, to_high, key=abs)
 
 
 def crop_and_resize(image: NDArray[np.uint8], box: Box, size: Size) -> NDArray[np.uint8]:

@@ -50,6 +50,9 @@ class _Views:
         if not views:
             raise DenseCLError("views is empty: give at least one ViewGroup")
         self.groups = [VIEWS.build(dict(v)) if isinstance(v, Mapping) else v for v in views]
+        for number, group in enumerate(self.groups):
+            if group.crops_of is not None:
+                group.take_crops(self.groups[:number])
         self.regions: RegionProvider | None = (
             REGIONS.build(dict(regions)) if isinstance(regions, Mapping) else regions
         )

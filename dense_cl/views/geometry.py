@@ -4,7 +4,7 @@ One convention everywhere: positions are (x, y) in pixels as floats, pixel i cov
 its centre is i + 0.5 (half-pixel centres); boxes are (x1, y1, x2, y2); sizes are (height, width).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,11 +29,14 @@ class ViewGeometry:
         matrix: (2, 3) float64, view position (x, y, 1) to source position (x, y).
         view_size: height and width of the view.
         source_size: height and width of the source.
+        within: images on the way from the source beyond whose borders the view looks, as after a
+            rotation of a crop: it is filled there, though the source goes on.
     """
 
     matrix: Array
     view_size: Size
     source_size: Size
+    within: tuple["ViewGeometry", ...] = ()
 
     @classmethod
     def identity(cls, size: Size) -> "ViewGeometry":
@@ -53,7 +56,14 @@ class ViewGeometry:
             raise ValueError(f"a step on {step.source_size} cannot follow a view {self.view_size}")
         linear = self.matrix[:, :2] @ step.matrix
         linear[:, 2] += self.matrix[:, 2]
-        return ViewGeometry(linear, step.view_size, self.source_size)
+        return ViewGeometry(linear, step.view_size, self.source_size, self.within)
+
+    def filled_by(self, step: "ViewGeometry") -> "ViewGeometry":
+        """Like ``then``, of a step that fills whatever lies beyond this view."""
+        height, width = self.view_size
+        beyond = step.outline().clip(0, [width, height]) - step.outline()
+        here = replace(self, within=(*self.within, self)) if np.abs(beyond).max() > 1e-6 else self
+        return here.then(step)
 
     def inverse(self) -> "ViewGeometry":
         """The map from source pixels to view pixels, as a geometry with the roles swapped."""
@@ -75,7 +85,10 @@ class ViewGeometry:
 
     def contains(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Tell which of (..., 2) source positions lie inside the view."""
-        return inside(self.from_source(points), self.view_size)
+        seen = inside(self.from_source(points), self.view_size)
+        for image in self.within:
+            seen &= image.contains(points)
+        return seen
 
     def cell_centres(self, grid: Size) -> Array:
         """Source positions of the centres of a grid of cells laid over the view.
@@ -109,12 +122,22 @@ class ViewGeometry:
         """
         if mask.shape[:2] != self.view_size:
             raise ValueError(f"mask of size {mask.shape[:2]} on a view of size {self.view_size}")
-        points = other.map_points_to(self, grid_centres(other.view_size, other.view_size))
+        mapped = np.full((*other.view_size, *mask.shape[2:]), fill, dtype=mask.dtype)
+        here = other.relative_to(self)
+        if here.matrix[0, 1] == 0 == here.matrix[1, 0] and not other.within:
+            # Crops and flips, nearly all there is: rows and columns move apart from each other.
+            rows, y = _axis(here.matrix[1, [1, 2]], other.view_size[0], self.view_size[0])
+            columns, x = _axis(here.matrix[0, [0, 2]], other.view_size[1], self.view_size[1])
+            mapped[rows[:, None], columns] = mask[y[:, None], x]
+            return mapped
+        centres = grid_centres(other.view_size, other.view_size)
+        points = here.to_source(centres)
         seen = inside(points, self.view_size)
+        for image in other.within:
+            seen &= image.contains(other.to_source(centres))
         column, row = np.floor(points[seen]).astype(np.int64).T
-        mapped = np.full((len(points), *mask.shape[2:]), fill, dtype=mask.dtype)
-        mapped[seen] = mask[row, column]
-        return mapped.reshape(*other.view_size, *mask.shape[2:])
+        mapped[seen.reshape(other.view_size)] = mask[row, column]
+        return mapped
 
     def outline(self) -> Array:
         """Corners of the view in the source, (4, 2), in order."""
@@ -128,11 +151,23 @@ class ViewGeometry:
         """
         height, width = self.source_size
         frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-        return clip_polygon(clip_polygon(frame, self.outline()), other.outline())
+        for view in (self, *self.within, other, *other.within):
+            frame = clip_polygon(frame, view.outline())
+        return frame
 
     def overlap_area(self, other: "ViewGeometry") -> float:
         """Area seen by both views, in square source pixels."""
         return abs(signed_area(self.overlap(other)))
+
+
+def _axis(line: Array, count: int, limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of an axis of ``count`` that fall on one of ``limit`` others, and on which.
+
+    Centres move by ``line``, slope and offset.
+    """
+    position = (np.arange(count) + 0.5) * line[0] + line[1]
+    pixels = np.flatnonzero((position >= 0) & (position < limit))
+    return pixels, np.floor(position[pixels]).astype(np.int64)
 
 
 def grid_centres(size: Size, grid: Size) -> Array:

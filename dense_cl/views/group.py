@@ -15,6 +15,8 @@ from dense_cl.views.geometry import Size, ViewGeometry
 from dense_cl.views.pipeline import Pipeline, Transform
 from dense_cl.views.randomness import random_from
 
+_SHARED = -1  # in the place of the number of a view
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -43,6 +45,10 @@ class ViewGroup:
         crop: crop policy (config or object); its boxes are resized to ``size``. None hands the
             whole image to the transforms, which must then bring it to ``size``.
         transforms: albumentations transforms by class name, in order; see ``build_transform``.
+        shared: transforms that come first and draw the same for all views of the group, such as
+            one flip for both.
+        crops_of: number of an earlier group whose boxes this one takes, view by view, instead of a
+            crop of its own: the same part of the image at another size (SoCo's down-sized view).
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class ViewGroup:
         size: Sequence[int],
         crop: Mapping[str, Any] | CropPolicy | None = None,
         transforms: Sequence[Mapping[str, Any] | Transform] = (),
+        shared: Sequence[Mapping[str, Any] | Transform] = (),
+        crops_of: int | None = None,
     ) -> None:
         if count < 1:
             raise DenseCLError(f"a view group needs at least one view, not count={count}")
@@ -60,14 +68,42 @@ class ViewGroup:
         self.size: Size = (int(size[0]), int(size[1]))
         self.crop = CROPS.build(dict(crop)) if isinstance(crop, Mapping) else crop
         self.pipeline = Pipeline(transforms)
+        self.shared = Pipeline(shared)
+        if crop is not None and crops_of is not None:
+            raise DenseCLError("a view group has a crop, or those of another group, but not both")
+        self.crops_of = crops_of
+
+    def take_crops(self, groups: Sequence["ViewGroup"]) -> None:
+        """Take the crop policy of group ``crops_of`` among the earlier ``groups`` of a data set.
+
+        Raises:
+            DenseCLError: there is no such group, or its views do not fit.
+        """
+        assert self.crops_of is not None
+        if not 0 <= self.crops_of < len(groups):
+            raise DenseCLError(f"a view group has crops_of={self.crops_of}, no earlier group")
+        other = groups[self.crops_of]
+        if other.crop is None or other.crops_of is not None or other.count != self.count:
+            raise DenseCLError(
+                f"a view group has crops_of={self.crops_of}: that group needs a crop of its own and"
+                f" count={self.count}, as many views as take its boxes"
+            )
+        self.crop = other.crop
 
     def __call__(self, image: NDArray[np.uint8], key: Sequence[int]) -> list[View]:
-        """Make the views of an (H, W, 3) image; nothing random but ``key`` decides them."""
+        """Make the views of an (H, W, 3) image; nothing random but ``key`` decides them.
+
+        Args:
+            image: the image.
+            key: such as (seed, epoch, index, number of the group); the last part is the group's.
+        """
         source_size: Size = (image.shape[0], image.shape[1])
         if self.crop is None:
             starts = [(image, ViewGeometry.identity(source_size))] * self.count
         else:
-            boxes = self.crop.sample(source_size, self.count, random_from(*key))
+            # With the key of the group that they are of, the boxes come out the same again.
+            drawn_by = key if self.crops_of is None else (*key[:-1], self.crops_of)
+            boxes = self.crop.sample(source_size, self.count, random_from(*drawn_by))
             starts = [
                 (
                     crop_and_resize(image, box, self.size),
@@ -75,6 +111,8 @@ class ViewGroup:
                 )
                 for box in boxes
             ]
+        if self.shared.transforms:
+            starts = [self.shared(*start, (*key, _SHARED)) for start in starts]
         return [
             self._finish(*self.pipeline(*start, (*key, number)))
             for number, start in enumerate(starts)

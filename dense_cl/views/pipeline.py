@@ -181,5 +181,5 @@ class Pipeline:
             transform.set_random_state(generator, py_random)
             image = transform(image=image)["image"]
         for step in self._steps:
-            geometry = geometry.then(step)
+            geometry = geometry.filled_by(step)
         return image, geometry
