@@ -15,6 +15,7 @@ from mmengine.config import Config
 from dense_cl import pretrain
 from dense_cl.cli import main
 from dense_cl.engine.checkpoint import POINTER
+from dense_cl.engine.config_check import check_config
 from dense_cl.errors import DenseCLError
 from dense_cl.mining.object_pairs import ObjectPairs
 from dense_cl.transfer.export import export_backbone
@@ -144,6 +145,23 @@ def test_a_recipe_without_pairs_or_regions_is_refused(
     off = ["--cfg-options", "train_dataloader.dataset.regions=None"]
     assert main(["mine", str(recipe), *backbone, *off]) == 2
     assert "no train_dataloader.dataset.regions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("patches", "'size'"),
+        ("mining", "'neighbours'"),
+        ("box_jitter", "'min_iou'"),
+    ],
+)
+def test_misspelt_options_name_the_right_word(option: str, right: str) -> None:
+    wrong = {right.strip("'")[:-1] + "x": 1}
+    cfg = stage_3(Path("photos"), Path("pairs.npz"))
+    changed = [dict(PATCH, **wrong), PATCH] if option == "patches" else wrong
+    cfg.train_dataloader.dataset[option] = changed
+    with pytest.raises(DenseCLError, match=f"dataset.{option}.*Did you mean {right}"):
+        check_config(cfg)
 
 
 def test_killed_mining_goes_on(stage_1: Path, tmp_path: Path) -> None:

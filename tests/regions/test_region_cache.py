@@ -134,9 +134,7 @@ def test_a_killed_extraction_goes_on_where_it_stopped(tmp_path, monkeypatch, kil
             while now >= limit:  # hold still to be killed
                 time.sleep(1)
 
-        child = processes.Process(
-            target=extract_regions, args=(Noise(), provider, file, 0, report)
-        )
+        child = processes.Process(target=extract_regions, args=(Noise(), provider, file, 0, report))
         child.start()
         while done.value < 3 * kill:
             assert child.is_alive()
