@@ -110,7 +110,7 @@ def merge_hierarchy(features: RegionFeatures, similarities: str) -> NDArray[np.i
     for region, row in enumerate(touching):
         others = np.flatnonzero(row)
         table[region, others] = similarity(region, others)
-    found = list(box)
+    found = list(features.box)  # not rows of the copy, which go on changing
     for _ in range(len(size) - 1):
         keep, drop = divmod(int(table.argmax()), len(size))
         share = size[[keep, drop]] / size[[keep, drop]].sum()

@@ -98,4 +98,4 @@ class CocoRegions(IndexedProvider):
             segmentation = coder.merge(coder.frPyObjects(segmentation, height, width))
         elif isinstance(segmentation["counts"], list):
             segmentation = coder.frPyObjects(segmentation, height, width)
-        return coder.decode(segmentation).astype(bool)
+        return np.array(coder.decode(segmentation), dtype=bool)
