@@ -3,8 +3,7 @@
 One process on one core, by CPU time, so that other work on the machine does not count. Of each
 provider the first image is not counted (imports, tables). ``provider`` is the provider alone on
 decoded images; ``extraction`` is what ``dense-cl regions`` does with one image: decode, hash, find,
-encode. ``hours_coco`` extrapolates extraction to COCO's 118,287 training images on one core, if
-its images were as large as these.
+encode.
 
     python benchmarks/regions.py --images DIR [--count 32] [--weights backbone.pth]
 
@@ -62,12 +61,10 @@ def measure(config: dict[str, Any], source: FolderSource, numbers: list[int]) ->
         label_map, boxes = found.label_map, found.boxes
         counts.append(len(boxes) if label_map is None else int(label_map.max()) + 1)
         sizes.append(sum(len(part) for part in row if part is not None))
-    rate = len(numbers) / whole
     return {
         "settings": provider.settings(),
         "provider_images_per_s": round(len(numbers) / alone, 1),
-        "extraction_images_per_s": round(rate, 1),
-        "hours_coco": round(118_287 / rate / 3600, 2),
+        "extraction_images_per_s": round(len(numbers) / whole, 1),
         "regions_per_image": round(statistics.mean(counts), 1),
         "bytes_per_image": round(statistics.mean(sizes)),
     }

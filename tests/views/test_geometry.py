@@ -189,3 +189,23 @@ def test_cells_of_points_mark_what_the_view_does_not_see():
     assert cells_of_points(batch, points.double(), (2, 4)).tolist() == [[0, 7, -1, -1, 2]]
     padded = torch.tensor([[[0.0, 0.0], [50.0, 10.0], [-0.1, 3.0], [49.9, 49.9]]])
     assert on_source(batch, padded).tolist() == [[True, False, False, True]]
+
+
+def test_what_a_rotation_of_a_crop_brings_in_is_fill_and_not_seen():
+    crop = ViewGeometry.from_box((20, 20, 60, 60), (40, 40), (100, 100))
+    c = np.sqrt(0.5)  # by 45 degrees about the centre of the crop
+    turn = ViewGeometry(np.array([[c, -c, 20], [c, c, 20 - 40 * c]]), (40, 40), (40, 40))
+    filled, unaware = crop.filled_by(turn), crop.then(turn)
+    np.testing.assert_array_equal(filled.matrix, unaware.matrix)
+    points = [[40, 15], [40, 21], [40, 40], [21, 21]]  # beyond the crop, in both, in both, cut off
+    assert unaware.contains(points).tolist() == [True, True, True, False]
+    assert filled.contains(points).tolist() == [False, True, True, False]
+    whole = ViewGeometry.identity((100, 100))
+    octagon = 2 * (np.sqrt(2) - 1) * 40**2
+    assert filled.overlap_area(whole) == pytest.approx(octagon)
+    assert whole.overlap_area(filled) == pytest.approx(octagon)
+    shown = whole.map_mask_to(filled, np.ones((100, 100), np.uint8))
+    assert shown.sum() == pytest.approx(octagon, rel=0.02) and unaware.overlap_area(whole) > 1599
+    flip = ViewGeometry(np.array([[-1.0, 0, 40], [0, 1, 0]]), (40, 40), (40, 40))
+    assert crop.filled_by(flip).within == ()
+    assert filled.filled_by(flip).contains(points).tolist() == [False, True, True, False]
