@@ -29,6 +29,6 @@ class Progress:
         self._last = now
         rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
-        text = f"{self.what} {done}/{total}, {rate:.1f} images/s{left}"
+        text = f"{self.what} {done}/{total}, {rate:.3g} images/s{left}"
         start, end = ("\r", "\n" if done == total else "\x1b[K") if self._live else ("", "\n")
         print(f"{start}{text}", end=end, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.labelled_images import central_square
-from dense_cl.mining.candidates import Boxes, candidate_boxes
+from dense_cl.mining.candidates import candidate_boxes
 from dense_cl.mining.features import UNREADABLE, FeatureStore, ImageFeatures
 from dense_cl.mining.ranking import unit
 from dense_cl.mining.settings import MiningSettings
@@ -22,23 +22,26 @@ from dense_cl.transfer.encoder import load_encoder
 from dense_cl.views.crops import crop_and_resize
 
 
-class Crops(Dataset[tuple[Boxes, Tensor] | str]):
-    """The central square and the regions of an image, or why it cannot be read."""
+class Crops(Dataset[tuple[Tensor, Tensor] | DenseCLError]):
+    """The central square and the regions of an image, or what went wrong.
+
+    Errors are values, as a data loader would put a worker's traceback before their message.
+    """
 
     def __init__(
         self, source: ImageSource, regions: RegionProvider, settings: MiningSettings
     ) -> None:
         self.source, self.regions, self.settings = source, regions, settings
 
-    def __getitem__(self, index: int) -> tuple[Boxes, Tensor] | str:
-        """Return (A, 4) boxes and (1 + A, S, S, 3) uint8 crops."""
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor] | DenseCLError:
+        """Return (A, 4) int32 boxes and (1 + A, S, S, 3) uint8 crops, or the error."""
         try:
             image = self.source.load(index)
-        except UnreadableImageError as error:
-            return error.reason
-        boxes = self.regions(image, index).boxes
+            boxes = self.regions(image, index).boxes
+        except DenseCLError as error:
+            return error
         if boxes is None:
-            raise DenseCLError(
+            return DenseCLError(
                 "mining: these regions have no boxes. Use a provider that gives boxes, such as"
                 " selective search."
             )
@@ -47,7 +50,7 @@ class Crops(Dataset[tuple[Boxes, Tensor] | str]):
         chosen = candidate_boxes(boxes, (image.shape[0], image.shape[1]), *limits)
         crops = [central_square(image, s.size)]
         crops += [crop_and_resize(image, tuple(box), (s.size, s.size)) for box in chosen.tolist()]
-        return chosen, torch.from_numpy(np.stack(crops))
+        return torch.from_numpy(chosen), torch.from_numpy(np.stack(crops))
 
 
 def extract(
@@ -65,6 +68,9 @@ def extract(
         crops: of the same images.
         workers: processes that cut crops.
         progress: called with (images done, images in all).
+
+    Raises:
+        DenseCLError: the regions of an image cannot be had.
     """
     missing = store.missing()
     if not missing:
@@ -86,12 +92,14 @@ def extract(
 
 @torch.inference_mode()
 def _features(
-    item: tuple[Boxes, Tensor] | str, frozen: FrozenBackbone, head: nn.Module
+    item: tuple[Tensor, Tensor] | DenseCLError, frozen: FrozenBackbone, head: nn.Module
 ) -> ImageFeatures:
-    if isinstance(item, str):
-        return replace(UNREADABLE, reason=item)
+    if isinstance(item, UnreadableImageError):
+        return replace(UNREADABLE, reason=item.reason)
+    if isinstance(item, DenseCLError):
+        raise item
     boxes, crops = item
     # An image's crops make a batch of their own, so that nothing depends on other images.
     vectors = frozen.pooled(crops)
     regions = unit(vectors[1:].numpy())
-    return ImageFeatures(head(vectors[:1])[0].numpy(), boxes, regions)
+    return ImageFeatures(head(vectors[:1])[0].numpy(), boxes.numpy(), regions)

@@ -55,9 +55,11 @@ class PlantedSource(ImageSource):
 class PlantedRegions(RegionProvider):
     """The places of the objects, and for every photo some boxes that are too small or too long."""
 
-    objects: list[list[int]]
+    objects: list[list[int]] | None
 
     def __call__(self, image: np.ndarray, index: int) -> ImageRegions:
+        if self.objects is None:
+            return ImageRegions()
         boxes = [(x, y, x + OBJECT, y + OBJECT) for x, y in PLACES[: len(self.objects[index])]]
         unfit = [(0, 0, 5, 5), (0, 0, 120, 20)]
         return ImageRegions(boxes=np.array([*unfit, *boxes], dtype=np.float32))

@@ -164,6 +164,15 @@ def test_other_inputs_are_refused(encoder, tmp_path):
         mine(encoder, PlantedSource(OBJECTS[:5]), regions, out, SETTINGS)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_regions_without_boxes_are_refused_in_one_line(encoder, tmp_path, workers):
+    source, regions = inputs()
+    regions.objects = None  # then there are no boxes
+    with pytest.raises(DenseCLError, match="^mining: these regions have no boxes") as error:
+        mine(encoder, source, regions, tmp_path / "pairs.npz", SETTINGS, workers)
+    assert "Traceback" not in str(error.value)
+
+
 def test_what_makes_no_sense_is_refused(encoder, tmp_path):
     with pytest.raises(DenseCLError, match=r"5 neighbours.*need 6 images.*there are 5"):
         mine(
