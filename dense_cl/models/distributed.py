@@ -83,18 +83,19 @@ class _Gather(torch.autograd.Function):
         return upstream[ctx.rows], None
 
 
-def share_of_processes(count: Tensor) -> Tensor:
-    """How to scale a mean over this process's items where processes have different numbers.
+def rescale_mean(mean: Tensor, count: Tensor) -> Tensor:
+    """Scale a mean over this process's items where processes have different numbers of them.
 
     DistributedDataParallel averages over processes; the mean over all items is the average of
     their means, each times its number of items over the average number.
 
     Args:
-        count: scalar, items of this process.
+        mean: scalar, over the items of this process; finite if it has none.
+        count: scalar, how many those are.
 
     Returns:
-        Scalar in float64: 1 where all have as many, 0 for none.
+        Scalar of the type of ``mean``: ``mean`` itself where all have as many, 0 for none.
     """
     counts = concat_all_gather(count.reshape(1).double())
     mine = counts[rank() if len(counts) > 1 else 0]
-    return mine / counts.mean().clamp_min(torch.finfo(counts.dtype).tiny)
+    return mean * (mine / counts.mean().clamp_min(torch.finfo(counts.dtype).tiny)).to(mean.dtype)

@@ -15,12 +15,10 @@ from dense_cl.objectives.region.box_sampling import (
     jitter_boxes,
     sample_boxes,
     take_boxes,
-    uniform_noise,
 )
+from dense_cl.objectives.region.cells import image_draws
 from dense_cl.regions.regions import RegionBatch
 from dense_cl.views.batch import ViewBatch
-
-CPU = torch.device("cpu")
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,18 +40,22 @@ def test_boxes_are_drawn_from_the_candidates_without_repetition(number, count, s
             assert boxes == [drawn[k % kept] for k in range(count)]
 
 
+def draws(numbers: int, images: int, seed: int) -> torch.Tensor:
+    return image_draws(images, (numbers,), (seed,), torch.zeros(0))
+
+
 def test_every_candidate_is_as_likely():
     candidate = torch.tensor([[True, False, True, True, True]]).expand(4000, 5)
-    chosen, _ = sample_boxes(candidate, uniform_noise(5, 4000, 3, CPU), 2)
+    chosen, _ = sample_boxes(candidate, draws(5, 4000, 3), 2)
     share = torch.bincount(chosen.flatten(), minlength=5) / 8000
     assert share[1] == 0
     assert ((share[[0, 2, 3, 4]] - 0.25).abs() < 0.03).all()  # six standard deviations
 
 
 def test_noise_depends_on_the_seed_and_not_on_how_many_numbers_are_asked_for():
-    few, many = uniform_noise(3, 5, 7, CPU), uniform_noise(40, 5, 7, CPU)
+    few, many = draws(3, 5, 7), draws(40, 5, 7)
     assert torch.equal(few, many[:, :3])
-    assert not torch.equal(few, uniform_noise(3, 5, 8, CPU))
+    assert not torch.equal(few, draws(3, 5, 8))
 
 
 def test_jitter_shifts_and_stretches_by_parts_of_the_sides():

@@ -6,28 +6,6 @@ Shape suffixes: B images, N boxes per image, K of them chosen.
 import torch
 from torch import Tensor
 
-from dense_cl.models.distributed import gather_sizes, rank
-
-
-def uniform_noise(numbers: int, batch: int, seed: int, device: torch.device) -> Tensor:
-    """Draw uniform numbers that do not depend on how the batch is split over processes.
-
-    Args:
-        numbers: R, how many per image; more leave the first ones as they are.
-        batch: B, images of this process.
-        seed: the same in all processes, another at every step.
-        device: where to put them.
-
-    Returns:
-        (B, R) float32 in [0, 1).
-    """
-    sizes = gather_sizes(batch, device)
-    start = sum(sizes[: rank()])
-    # Row by row, so that a process whose images have more boxes draws the same first rows.
-    generator = torch.Generator().manual_seed(seed)
-    noise_RT = torch.rand(numbers, sum(sizes), generator=generator)
-    return noise_RT[:, start : start + batch].T.to(device)
-
 
 def sample_boxes(candidate_BN: Tensor, noise_BN: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Choose K boxes of each image at random, none twice while there are others.

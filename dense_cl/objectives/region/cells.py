@@ -4,6 +4,8 @@ Their heads are called ``cell_head`` or ``region_head``: the ``head`` of an obje
 one that maps the vector of an image, and exported and diagnosed as such.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -42,10 +44,11 @@ def image_draws(batch: int, shape: tuple[int, ...], seed: tuple[int, ...], like:
     """Random numbers in [0, 1) that belong to the images, not to the process they are in.
 
     The same for one process and several, and again after a resumed run has come to the same seed.
+    Processes may ask for different numbers, if their first ones are to be the same.
 
     Args:
         batch: images of this process; may differ between processes.
-        shape: of the numbers of one image.
+        shape: of the numbers of one image; more leave the first ones as they are.
         seed: whole numbers, such as the run's seed and the step.
         like: a tensor on the device wanted.
 
@@ -54,5 +57,8 @@ def image_draws(batch: int, shape: tuple[int, ...], seed: tuple[int, ...], like:
     """
     sizes = gather_sizes(batch, like.device)
     start = sum(sizes[: rank()])
-    numbers = np.random.default_rng(seed).random((sum(sizes), *shape), dtype=np.float32)
-    return torch.from_numpy(numbers[start : start + batch]).to(like.device)
+    # Number by number, so that a process whose images have more of them draws the same first ones.
+    total = math.prod(shape)
+    numbers_RT = np.random.default_rng(seed).random((total, sum(sizes)), dtype=np.float32)
+    mine_BR = torch.from_numpy(numbers_RT.T[start : start + batch].copy())
+    return mine_BR.view(batch, *shape).to(like.device)

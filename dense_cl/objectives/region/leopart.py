@@ -15,7 +15,7 @@ from dense_cl.models.distributed import (
     concat_all_gather,
     gather_sizes,
     rank,
-    share_of_processes,
+    rescale_mean,
 )
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.overlap import OverlapGrid
@@ -155,7 +155,7 @@ class Leopart(Objective):
         with torch.no_grad():
             agree = (assignment_NK.argmax(dim=1) == scores_NK.argmax(dim=1)) & valid_N
             agreement = agree.sum() / valid_N.sum().clamp(min=1)
-        return share_of_processes(valid_N.sum()) * loss, agreement, valid_N.float().mean()
+        return rescale_mean(loss, valid_N.sum()), agreement, valid_N.float().mean()
 
     def _embed(self, features: ViewFeatures, head: nn.Module) -> Tensor:
         """Unit embeddings of all cells, (B, D, H, W)."""

@@ -10,10 +10,9 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.info_nce import InfoNCETerms, info_nce, unit
 from dense_cl.models.box_features import pool_boxes, with_image
-from dense_cl.models.distributed import concat_all_gather
+from dense_cl.models.distributed import concat_all_gather, rescale_mean
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
 from dense_cl.models.pyramid import FeaturePyramid
-from dense_cl.models.shares import process_share
 from dense_cl.models.target import TargetNetwork
 from dense_cl.objectives.base import Objective
 from dense_cl.objectives.region.windows import map_windows, window_grid
@@ -144,8 +143,8 @@ class ReSim(Objective):
             negatives_KC = concat_all_gather(negatives_KC)
         valid_N = valid_BM.flatten()
         terms = info_nce(query_NC, key_NC, negatives_KC, self.temperature, valid_N)
-        share = process_share(valid_N.sum().to(terms.loss.dtype))
-        return terms._replace(loss=terms.loss * share), valid_N.float().mean()
+        loss = rescale_mean(terms.loss, valid_N.sum())
+        return terms._replace(loss=loss), valid_N.float().mean()
 
 
 def _window_means(map_BCHW: Tensor, boxes_BM4: Tensor, view: ViewBatch) -> Tensor:

@@ -14,7 +14,7 @@ from dense_cl.models.distributed import (
     concat_all_gather,
     gather_sizes,
     rank,
-    share_of_processes,
+    rescale_mean,
 )
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.heads import Predictor
@@ -125,14 +125,14 @@ class SlotCon(Objective):
         assignments = [
             centred_assignment(t, self.center, self.teacher_temperature) for t in aligned[1]
         ]
-        distillation = sum(
+        first, second = (
             assignment_prediction(
                 aligned[0][v], assignments[1 - v], self.student_temperature, valid_N
             )
             for v in (0, 1)
         )
         contrast = sum(self._contrast(student[v], teacher[1 - v]) for v in (0, 1))
-        loss = self.grouping_weight * share_of_processes(valid_N.sum()) * distillation
+        loss = self.grouping_weight * rescale_mean(first + second, valid_N.sum())
         loss = loss + (1 - self.grouping_weight) * contrast
         with torch.no_grad():
             agree = (aligned[0][0].argmax(dim=1) == assignments[1].argmax(dim=1)) & valid_N
@@ -172,7 +172,7 @@ class SlotCon(Objective):
             self.contrast_temperature,
             counted_Q,
         )
-        return share_of_processes(count) * loss
+        return rescale_mean(loss, count)
 
     @torch.no_grad()
     def after_step(self) -> None:

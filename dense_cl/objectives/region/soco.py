@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.object_distance import object_distance
 from dense_cl.models.box_features import BoxHead, PyramidPooling
+from dense_cl.models.distributed import rescale_mean
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
 from dense_cl.models.heads import Predictor
 from dense_cl.models.pyramid import FeaturePyramid
-from dense_cl.models.shares import process_share
 from dense_cl.models.target import TargetNetwork
 from dense_cl.objectives.base import Objective
 from dense_cl.objectives.region.box_sampling import (
     jitter_boxes,
     sample_boxes,
     take_boxes,
-    uniform_noise,
 )
+from dense_cl.objectives.region.cells import image_draws
 from dense_cl.regions.regions import RegionBatch
 from dense_cl.registry import HEADS, OBJECTIVES
 
@@ -155,7 +155,7 @@ class SoCo(Objective):
             "boxes": found.float().mean(),
             "without_boxes": (found == 0).float().mean(),
         }
-        return ObjectiveOutput(distance * process_share(images), diagnostics)
+        return ObjectiveOutput(rescale_mean(distance, images), diagnostics)
 
     @torch.no_grad()
     def _choose(self, features: FeatureBundle) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -166,8 +166,8 @@ class SoCo(Objective):
         candidate_BN = shown_BN >= self.min_visible - _ROUNDING
         batch, number = candidate_BN.shape
         for_jitter = 5 * self.num_boxes
-        seed = (1_000_003 * self.seed + features.step) % 2**32  # all that a CPU generator takes
-        noise_BR = uniform_noise(for_jitter + number, batch, seed, shown_BN.device)
+        seed = (self.seed, features.step)
+        noise_BR = image_draws(batch, (for_jitter + number,), seed, shown_BN)
         chosen_BK, counted_BK = sample_boxes(candidate_BN, noise_BR[:, for_jitter:], self.num_boxes)
         taken = [
             take_boxes(cast(Tensor, r.boxes), chosen_BK, view.view_size)
