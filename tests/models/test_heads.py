@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.heads import DenseMLPHead, MLPHead, Predictor
@@ -38,6 +39,20 @@ def test_golden_neck(golden, case):
     ).sum()
     (upstream + (dense.flatten(2) * data["upstream_dense"]).sum()).backward()
     torch.testing.assert_close(features.grad, data["expected_grad_backbone_features"], **close)
+
+
+def test_dense_head_normalises_over_the_locations_of_all_images():
+    head = DenseMLPHead(6, 8, 3, norm="BN").double()
+    convolutions = nn.Sequential(
+        nn.Conv2d(6, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 3, 1)
+    ).double()
+    state = head.layers.state_dict()
+    shapes = convolutions.state_dict()
+    convolutions.load_state_dict({k: state[k].view(shapes[k].shape) for k in shapes})
+    maps = torch.randn(2, 6, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(head(maps), convolutions(maps))
+    head.eval(), convolutions.eval()  # the running statistics as well
+    torch.testing.assert_close(head(maps), convolutions(maps))
 
 
 def test_one_layer_is_the_linear_head_of_moco_v1():
