@@ -3,9 +3,11 @@
 import pytest
 from mmengine.registry import DefaultScope
 
-import dense_cl.models  # noqa: F401
+import dense_cl
+import dense_cl.models
 from dense_cl.models.backbones import ResNet
 from dense_cl.registry import MODELS, SOURCES
+from tests.engine.tiny import tiny_config, write_images
 
 
 @pytest.fixture
@@ -34,3 +36,12 @@ def test_a_prefixed_name_is_theirs(foreign_scope):
     import_mmdet()
     theirs = MODELS.build(dict(type="mmdet.ResNet", depth=18))
     assert type(theirs).__module__.startswith("mmdet.")
+
+
+def test_pretraining_leaves_no_default_scope_behind(tmp_path):
+    """In which another library's bare names would not be found."""
+    before = set(DefaultScope._instance_dict)
+    cfg = tiny_config(write_images(tmp_path / "photos", 4), tmp_path / "run")
+    cfg.train_cfg = dict(type="PretrainLoop", max_iters=1)
+    dense_cl.pretrain(cfg)
+    assert set(DefaultScope._instance_dict) == before

@@ -9,16 +9,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dense_cl.engine.config import apply_options, load_config
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
-from dense_cl.models.correspondence import (
-    Correspondence,
-    CorrespondenceProvider,
-    GeometricNearest,
-)
+from dense_cl.models.correspondence import CorrespondenceProvider, GeometricNearest
 from dense_cl.models.features import ViewFeatures
 from dense_cl.registry import DATASETS, MODELS
 from dense_cl.report.draw import Picture, draw_correspondences, tile
@@ -198,8 +193,8 @@ def backbones(config: Config, file: str | Path | None, seed: int) -> dict[str, F
 def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:
     """Draw what every provider of the recipe matches between the first two views.
 
-    Places of view 0 that view 1 shows and the provider counts, at the cells of the last feature
-    map. Green lines end less than a cell from the place they start from.
+    All pairs that count, between the cells of the feature map that the objective reads. Green lines
+    end less than a cell (of the view whose cells are larger) from the place they start from.
 
     Args:
         seen: the views.
@@ -212,13 +207,16 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     if len(seen.views) < 2 or seen.views[0].view_size != seen.views[1].view_size:
         raise DenseCLError("correspondences are drawn between two views of the same size.")
     left, right = seen.views[:2]
-    providers = _providers(seen.config)
     columns: list[list[Picture]] = []
     facts: dict[str, Any] = {}
     titles = []
     for when, backbone in backbones(seen.config, file, seed).items():
-        features = [ViewFeatures(backbone.stages(v.image)[-1:], v) for v in (left, right)]
-        for name, provider in providers.items():
+        stages = [backbone.stages(view.image) for view in (left, right)]
+        for name, (provider, stage) in _providers(seen.config).items():
+            features = [
+                ViewFeatures(maps[: len(maps) + stage + 1], view)
+                for maps, view in zip(stages, (left, right), strict=True)
+            ]
             pictures, fact = _matches(provider, *features)
             columns.append(pictures)
             facts[f"{name}, {when}"] = fact
@@ -227,45 +225,46 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     return Drawing(tile(rows, titles), {"images": seen.names, "providers": facts})
 
 
-def _providers(config: Config) -> dict[str, CorrespondenceProvider]:
-    """Return the providers in the recipe's objectives; without any, the geometry itself."""
-    modules: Any = MODELS.build(config.model).objectives.modules()
-    found = [module for module in modules if isinstance(module, CorrespondenceProvider)]
-    return {type(module).__name__: module for module in found or [GeometricNearest()]}
+def _providers(config: Config) -> dict[str, tuple[CorrespondenceProvider, int]]:
+    """Return the providers of the recipe's objectives, and the stage each is used on.
+
+    Without any it is the geometry itself, on the last stage.
+    """
+    objectives: Any = MODELS.build(config.model).objectives.values()
+    found = {
+        type(module).__name__: (module, int(getattr(objective, "stage", -1)))
+        for objective in objectives
+        for module in objective.modules()
+        if isinstance(module, CorrespondenceProvider)
+    }
+    return found or {"GeometricNearest": (GeometricNearest(), -1)}
 
 
 def _matches(
     provider: CorrespondenceProvider, query: ViewFeatures, key: ViewFeatures
 ) -> tuple[list[Picture], dict[str, int]]:
     grid = (int(query.last.shape[2]), int(query.last.shape[3]))
-    indices_BS, valid_BS = _strongest(provider(query, key, grid, grid))
-    start = grid_centres(query.view.view_size, grid)
+    centres = grid_centres(query.view.view_size, grid)
+    pair_BST = provider(query, key, grid, grid).matrix(len(centres)) > 0
     cell = np.array(query.view.view_size[::-1]) / np.array(grid[::-1])
     pictures, matched, right = [], 0, 0
     places = zip(geometries(query.view), geometries(key.view), strict=True)
     for row, (here, there) in enumerate(places):
-        truth = here.map_points_to(there, start)
-        counted = inside(truth, key.view.view_size) & valid_BS[row].numpy()
-        ends = grid_centres(key.view.view_size, grid)[indices_BS[row].numpy()]
-        correct = np.all(np.abs(ends - truth) < cell, axis=1)
+        start, end = pair_BST[row].nonzero().numpy().T
+        truth = here.map_points_to(there, centres)
+        shown = inside(truth[start], key.view.view_size)
+        start, end = start[shown], end[shown]
+        enlargement = np.sqrt(abs(np.linalg.det(here.relative_to(there).matrix[:, :2])))
+        tolerance = cell * max(1.0, float(enlargement))
+        correct = np.all(np.abs(centres[end] - truth[start]) < tolerance, axis=1)
         pictures.append(
             draw_correspondences(
                 query.view.image[row].numpy(), key.view.image[row].numpy(),
-                start[counted], ends[counted], truth[counted], correct[counted],
+                centres[start], centres[end], truth[start], correct,
             )
         )  # fmt: skip
-        matched, right = matched + int(counted.sum()), right + int(correct[counted].sum())
+        matched, right = matched + len(correct), right + int(correct.sum())
     return pictures, {"matched": matched, "right": right}
-
-
-def _strongest(match: Correspondence) -> tuple[Tensor, Tensor]:
-    """Return the one key location, of several the strongest, and whether it counts: (B, S) each."""
-    if match.weights_BST is not None:
-        strength_BS, indices_BS = match.weights_BST.max(dim=2)
-        return indices_BS, strength_BS > 0
-    assert match.indices_BS is not None
-    everywhere = torch.ones_like(match.indices_BS, dtype=torch.bool)
-    return match.indices_BS, everywhere if match.valid_BS is None else match.valid_BS
 
 
 def show_features(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:

@@ -14,6 +14,7 @@ from dense_cl.engine.config_check import check_config
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.engine.signals import StopSignals
 from dense_cl.transfer.export import export_backbone
+from dense_cl.transfer.mmdet_setup import scope_kept
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ def pretrain(
     apply_options(cfg, data, annotations, work_dir, resume, amp, options, launcher)
     check_config(cfg)
     cfg.optim_wrapper = apply_amp(cfg.optim_wrapper.to_dict(), cfg.get("amp"))
-    runner = PretrainRunner.from_cfg(cfg)
-    with StopSignals() as runner.signals:
-        runner.train()
+    with scope_kept():
+        runner = PretrainRunner.from_cfg(cfg)
+        with StopSignals() as runner.signals:
+            runner.train()
     checkpoint = runner.last_checkpoint
     assert checkpoint is not None, "a finished run has been saved"
     backbone = runner.work_path / "backbone.pth"

@@ -100,6 +100,7 @@ def test_pyramid_and_box_head_are_mmdetections(norm, convs):
 
     import_mmdet()
     from mmdet.models import FPN, ConvFCBBoxHead
+    from mmengine.registry import DefaultScope
 
     # SyncBN of torch does not run here; its parameters are those of BN.
     kind = {"BN": "BN", "SyncBN": "BN", "GN": "GN"}.get(norm)
@@ -111,10 +112,11 @@ def test_pyramid_and_box_head_are_mmdetections(norm, convs):
     for mine, other in zip(ours(maps), theirs(maps)[:4], strict=True):
         torch.testing.assert_close(mine, other)
 
-    head = ConvFCBBoxHead(
-        num_shared_convs=convs, num_shared_fcs=2, in_channels=32, conv_out_channels=32,
-        fc_out_channels=20, roi_feat_size=3, num_classes=4, norm_cfg=cfg,
-    )  # fmt: skip
+    with DefaultScope.overwrite_default_scope("mmdet"):  # where its bare names are looked up
+        head = ConvFCBBoxHead(
+            num_shared_convs=convs, num_shared_fcs=2, in_channels=32, conv_out_channels=32,
+            fc_out_channels=20, roi_feat_size=3, num_classes=4, norm_cfg=cfg,
+        )  # fmt: skip
     box_head = BoxHead(32, 3, convs, 2, 20, norm)
     head.load_state_dict(head.state_dict() | box_head.state_dict(), strict=True)
     assert {k for k in head.state_dict() if k.startswith("shared_")} == set(box_head.state_dict())
