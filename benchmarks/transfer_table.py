@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import dense_cl
+from dense_cl.cli import main as main_command
 from dense_cl.engine.config import load_config
 
 RECIPES = {
@@ -48,7 +49,19 @@ RECIPES = {
     "vicreg": "vicreg_resnet18_1xb32_cosine_40e_voc_animals",
     "swav": "swav_resnet18_1xb32_cosine_40e_voc_animals",
     "deepcluster_v2": "deepcluster_v2_resnet18_1xb32_cosine_40e_voc_animals",
+    "densecl_geometric": "densecl_geometric_resnet18_1xb32_cosine_40e_voc_animals",
+    "pixcontrast": "pixcontrast_resnet18_1xb32_cosine_40e_voc_animals",
+    "pixpro": "pixpro_resnet18_1xb32_cosine_40e_voc_animals",
+    "vicregl": "vicregl_resnet18_1xb32_cosine_40e_voc_animals",
+    "detcon_s": "detcon_s_resnet18_1xb32_cosine_40e_voc_animals",
+    "detcon_b": "detcon_b_resnet18_1xb32_cosine_40e_voc_animals",
+    "slotcon": "slotcon_resnet18_1xb32_cosine_40e_voc_animals",
+    "leopart": "leopart_resnet18_1xb32_cosine_40e_voc_animals",
+    "resim": "resim_resnet18_1xb32_cosine_40e_voc_animals",
+    "soco": "soco_resnet18_1xb32_cosine_40e_voc_animals",
 }
+# Recipes whose regions are found first, once for all seeds.
+WITH_REGIONS = ("detcon_s", "detcon_b", "soco")
 # Recipes with crops of several sizes, which get the two views of the others here.
 MULTI_CROP = ("swav", "deepcluster_v2")
 # Backbones that the detector's configuration does not describe.
@@ -144,14 +157,22 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     """Pretrain on the training photos only; their labels are not read."""
     recipe = RECIPES[method]
     assert recipe is not None
-    options = {"randomness.seed": seed, "train_cfg.max_epochs": args.epochs}
+    options: dict[str, Any] = {"randomness.seed": seed, "train_cfg.max_epochs": args.epochs}
     if method in MULTI_CROP:
         views = load_config(RECIPES["moco_v2"]).train_dataloader.dataset.views
         options |= {"train_dataloader.dataset.views": views, "model.objectives.0.num_views": 2}
+    images = args.voc_animals / "images"
+    annotations = args.voc_animals / "annotations" / "train.json"
+    if method in WITH_REGIONS:
+        file = args.work_dir / f"{method}.regions"
+        command = ["regions", recipe, "--out", str(file), "--data", str(images)]
+        if main_command([*command, "--annotations", str(annotations)]):
+            sys.exit(f"the regions of {method} could not be found")
+        options["train_dataloader.dataset.regions.file"] = str(file)
     dense_cl.pretrain(
         recipe,
-        data=args.voc_animals / "images",
-        annotations=args.voc_animals / "annotations" / "train.json",
+        data=images,
+        annotations=annotations,
         work_dir=folder,
         resume="auto",
         cfg_options=options,
