@@ -210,9 +210,10 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     columns: list[list[Picture]] = []
     facts: dict[str, Any] = {}
     titles = []
+    providers = _providers(seen.config)
     for when, backbone in backbones(seen.config, file, seed).items():
         stages = [backbone.stages(view.image) for view in (left, right)]
-        for name, (provider, stage) in _providers(seen.config).items():
+        for name, (provider, stage) in providers.items():
             features = [
                 ViewFeatures(maps[: len(maps) + stage + 1], view)
                 for maps, view in zip(stages, (left, right), strict=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.info_nce import unit
@@ -65,3 +66,21 @@ def similarities(embedding: Tensor, prototypes_KD: Tensor) -> Tensor:
     """
     with torch.autocast(embedding.device.type, enabled=False):
         return embedding @ prototypes_KD.to(embedding.dtype).T
+
+
+class Prototypes(nn.Linear):
+    """K learnt directions; the optimiser changes their length, ``normalise`` sets it back to 1.
+
+    Args:
+        channels: D.
+        number: K.
+    """
+
+    def __init__(self, channels: int, number: int) -> None:
+        super().__init__(channels, number, bias=False)
+        self.normalise()
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Give every prototype unit length."""
+        self.weight.copy_(F.normalize(self.weight, dim=1))

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.sinkhorn import sinkhorn
@@ -13,7 +12,7 @@ from dense_cl.losses.swapped_prediction import swapped_prediction
 from dense_cl.models.distributed import concat_all_gather, gather_sizes, rank
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
 from dense_cl.models.memory_bank import MemoryBank
-from dense_cl.objectives.clustering import ClusterObjective, similarities
+from dense_cl.objectives.clustering import ClusterObjective, Prototypes, similarities
 from dense_cl.registry import OBJECTIVES
 
 
@@ -69,8 +68,7 @@ class SwAV(ClusterObjective):
         self.epsilon, self.sinkhorn_iterations = epsilon, sinkhorn_iterations
         self.freeze_steps, self.queue_start = freeze_steps, queue_start
         channels = self.head.out_channels
-        self.prototypes = nn.Linear(channels, num_prototypes, bias=False)
-        self._normalise_prototypes()
+        self.prototypes = Prototypes(channels, num_prototypes)
         # A row holds the embeddings of all assigning views of an image.
         row = num_assign_views * channels
         self.queue = MemoryBank(queue_size, row) if queue_size else None
@@ -117,11 +115,7 @@ class SwAV(ClusterObjective):
 
     def after_step(self) -> None:
         """Set the prototypes' length back to 1 and enqueue the embeddings of the last pass."""
-        self._normalise_prototypes()
+        self.prototypes.normalise()
         if self.queue is not None and self._new_keys is not None:
             self.queue.enqueue(self._new_keys)
             self._new_keys = None
-
-    @torch.no_grad()
-    def _normalise_prototypes(self) -> None:
-        self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))

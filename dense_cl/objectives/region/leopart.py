@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
@@ -21,7 +20,7 @@ from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeature
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.models.target import TargetNetwork
 from dense_cl.objectives.base import Objective
-from dense_cl.objectives.clustering import similarities
+from dense_cl.objectives.clustering import Prototypes, similarities
 from dense_cl.objectives.region.cell_queue import CellQueue, choose_cells
 from dense_cl.objectives.region.cells import check_stage, on_cells, rows_of
 from dense_cl.registry import HEADS, OBJECTIVES
@@ -101,8 +100,7 @@ class Leopart(Objective):
         self.target_views = tuple(range(num_assign_views))
         self.cell_head = HEADS.build(dict(head, in_channels=in_channels[stage]))
         channels = self.cell_head.out_channels
-        self.prototypes = nn.Linear(channels, num_prototypes, bias=False)
-        self._normalise_prototypes()
+        self.prototypes = Prototypes(channels, num_prototypes)
         self.target_head = TargetNetwork(self.cell_head)
         self.target_prototypes = TargetNetwork(self.prototypes)
         self.queue = CellQueue(queue_size, num_assign_views, channels) if queue_size else None
@@ -169,7 +167,7 @@ class Leopart(Objective):
         everyone_ND = concat_all_gather(rows_ND, sizes)
         if self.queue is not None and self.queue.filled_fraction == 1:
             everyone_ND = torch.cat([everyone_ND, self.queue.cells(view)])
-        prototypes_KD = unit(cast(nn.Linear, self.target_prototypes.network).weight)
+        prototypes_KD = unit(cast(Prototypes, self.target_prototypes.network).weight)
         scores_NK = similarities(everyone_ND, prototypes_KD)
         assignment_NK = sinkhorn(scores_NK, self.epsilon, self.sinkhorn_iterations)
         mine = assignment_NK[start : start + len(rows_ND)]
@@ -178,14 +176,10 @@ class Leopart(Objective):
 
     def after_step(self) -> None:
         """Set the prototypes' length back to 1 and enqueue the cells of the last pass."""
-        self._normalise_prototypes()
+        self.prototypes.normalise()
         if self.queue is not None and self._new_keys is not None:
             self.queue.enqueue(self._new_keys)
             self._new_keys = None
-
-    @torch.no_grad()
-    def _normalise_prototypes(self) -> None:
-        self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
 
 
 def _similarity_map(embedding_BDHW: Tensor, prototypes_KD: Tensor) -> Tensor:
