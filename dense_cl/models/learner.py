@@ -164,6 +164,7 @@ class Learner(BaseModel):
         for name, objective in self.named_objectives():
             looked_at = sorted({*objective.online_views, *objective.target_views})
             _require_regions(name, objective.regions, [views[v] for v in looked_at])
+            _require_saliency(name, objective.saliency, [views[v] for v in looked_at])
             _require_images(name, objective, views)
         online = self.encoding.online(self.backbone, views, online_views)
         target: dict[int, ViewFeatures] = {}
@@ -240,6 +241,14 @@ def _require_regions(name: str, kind: str | None, views: Sequence[ViewBatch]) ->
         raise DenseCLError(
             f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which the data do"
             " not have: set train_dataloader.dataset.regions (docs/regions.md)."
+        )
+
+
+def _require_saliency(name: str, wanted: bool, views: Sequence[ViewBatch]) -> None:
+    if wanted and any(view.saliency is None for view in views):
+        raise DenseCLError(
+            f"objective {name} looks at what is salient, which the data do not say: set"
+            " train_dataloader.dataset.saliency (docs/saliency.md)."
         )
 
 

@@ -32,6 +32,7 @@ class Objective(nn.Module):
             processes.
         regions: field of ``dense_cl.regions.regions.RegionBatch`` that it reads, 'label_map' or
             'boxes'; None if it looks at no regions.
+        saliency: whether it looks at the salient pixels of its views (``ViewBatch.saliency``).
         detector_parts: modules that a detector can start from, by their name here: their name in
             MMDetection's detector.
         other_image_views: those of its views that have to show another image than view 0 does
@@ -47,6 +48,7 @@ class Objective(nn.Module):
     num_negatives: int = 0
     num_stages: int = 1
     regions: str | None = None
+    saliency: bool = False
     detector_parts: Mapping[str, str] = MappingProxyType({})
     other_image_views: tuple[int, ...] = ()
 

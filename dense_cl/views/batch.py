@@ -20,6 +20,8 @@ class ViewBatch:
         source_size: (B, 2) int64 height and width of the source images, in pixels.
         view_size: (height, width) of the view in pixels.
         regions: what the view shows of the regions of its images; None without a provider.
+        saliency: (B, H, W) bool, the salient pixels of the view; all False for an image in which
+            nothing is. None without a provider.
         other_image: the view shows another image than view 0 does, and lies in that one: its
             geometry says nothing about the other views.
     """
@@ -29,6 +31,7 @@ class ViewBatch:
     source_size: Tensor
     view_size: tuple[int, int]
     regions: RegionBatch | None = None
+    saliency: Tensor | None = None
     other_image: bool = False
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "ViewBatch":
@@ -39,6 +42,9 @@ class ViewBatch:
             matrix=self.matrix.to(device, non_blocking=non_blocking),
             source_size=self.source_size.to(device, non_blocking=non_blocking),
             regions=self.regions and self.regions.to(device, non_blocking=non_blocking),
+            saliency=None
+            if self.saliency is None
+            else self.saliency.to(device, non_blocking=non_blocking),
         )
 
     def pin_memory(self) -> "ViewBatch":
@@ -49,4 +55,5 @@ class ViewBatch:
             matrix=self.matrix.pin_memory(),
             source_size=self.source_size.pin_memory(),
             regions=self.regions and self.regions.map(Tensor.pin_memory),
+            saliency=None if self.saliency is None else self.saliency.pin_memory(),
         )
