@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.norm import norm_layer
+from dense_cl.models.standardized import standardize_weights_of
 from dense_cl.registry import HEADS
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -25,6 +26,7 @@ def _perceptron(
     norm: str | None = None,
     norm_last: bool = False,
     activation: str = "ReLU",
+    standardize_weights: bool = False,
 ) -> nn.Sequential:
     """Stack linear layers with (normalisation and) an activation between."""
     if num_layers < 0:
@@ -44,7 +46,10 @@ def _perceptron(
             layers.append(norm_layer(norm, vectors=True)(width_out, affine=not last))
         if not last:
             layers.append(_ACTIVATIONS[activation]())
-    return nn.Sequential(*layers)
+    perceptron = nn.Sequential(*layers)
+    if standardize_weights:
+        standardize_weights_of(perceptron)
+    return perceptron
 
 
 @HEADS.register_module()
@@ -64,6 +69,8 @@ class MLPHead(nn.Module):
             last; None for none.
         norm_last: normalise after the last layer as well, without scale and shift.
         activation: 'ReLU' or 'GELU' (SlotCon, Leopart).
+        standardize_weights: standardise the weights of the linear layers. Their rows then sum to
+            zero, which takes out what all images have in common where no BatchNorm does.
     """
 
     def __init__(
@@ -75,11 +82,19 @@ class MLPHead(nn.Module):
         norm: str | None = None,
         norm_last: bool = False,
         activation: str = "ReLU",
+        standardize_weights: bool = False,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels if num_layers else in_channels
         self.layers = _perceptron(
-            in_channels, hidden_channels, out_channels, num_layers, norm, norm_last, activation
+            in_channels,
+            hidden_channels,
+            out_channels,
+            num_layers,
+            norm,
+            norm_last,
+            activation,
+            standardize_weights,
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -98,6 +113,7 @@ class Predictor(nn.Module):
         norm: as for ``MLPHead``.
         norm_last: as for ``MLPHead``.
         activation: as for ``MLPHead``.
+        standardize_weights: as for ``MLPHead``.
     """
 
     def __init__(
@@ -108,10 +124,18 @@ class Predictor(nn.Module):
         norm: str | None = "BN",
         norm_last: bool = False,
         activation: str = "ReLU",
+        standardize_weights: bool = False,
     ) -> None:
         super().__init__()
         self.layers = _perceptron(
-            in_channels, hidden_channels, in_channels, num_layers, norm, norm_last, activation
+            in_channels,
+            hidden_channels,
+            in_channels,
+            num_layers,
+            norm,
+            norm_last,
+            activation,
+            standardize_weights,
         )
 
     def forward(self, projection_ND: Tensor) -> Tensor:

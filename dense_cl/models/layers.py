@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.standardized import StandardizedLinear
 
 
 def describe_layers(layers: Iterable[nn.Module]) -> list[dict[str, Any]]:
@@ -17,9 +18,9 @@ def describe_layers(layers: Iterable[nn.Module]) -> list[dict[str, Any]]:
     """
     described = []
     for layer in layers:
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear):  # of its own kind: it may standardise its weights
             shape = dict(in_features=layer.in_features, out_features=layer.out_features)
-            described.append(dict(type="Linear", **shape, bias=layer.bias is not None))
+            described.append(dict(type=type(layer).__name__, **shape, bias=layer.bias is not None))
         elif isinstance(layer, _BatchNorm):  # synchronised or not
             described.append(
                 dict(type="BatchNorm1d", num_features=layer.num_features, affine=layer.affine)
@@ -48,7 +49,15 @@ def build_layers(described: Sequence[Mapping[str, Any]], file: str) -> nn.Sequen
         DenseCLError: not such a description.
     """
     known = {
-        kind.__name__: kind for kind in (nn.Linear, nn.BatchNorm1d, nn.GroupNorm, nn.ReLU, nn.GELU)
+        kind.__name__: kind
+        for kind in (
+            nn.Linear,
+            StandardizedLinear,
+            nn.BatchNorm1d,
+            nn.GroupNorm,
+            nn.ReLU,
+            nn.GELU,
+        )
     }
     try:
         return nn.Sequential(

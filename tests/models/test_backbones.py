@@ -8,8 +8,8 @@ from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import ResNet, build_backbone
-from dense_cl.models.backbones.standardized_conv import StandardizedConv2d
 from dense_cl.models.norm import SyncBatchNorm2d
+from dense_cl.models.standardized import StandardizedConv2d
 
 
 @pytest.mark.parametrize("depth", [18, 50])

@@ -6,6 +6,7 @@ from torch import nn
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.heads import DenseMLPHead, MLPHead, Predictor
+from dense_cl.models.standardized import StandardizedConv2d, StandardizedLinear
 
 
 @pytest.mark.parametrize("case", [1, 2])
@@ -91,3 +92,20 @@ def test_normalised_head_has_the_layers_of_the_papers():
         "Linear",
     ]
     assert plain_end[3].bias is not None and Predictor(4, num_layers=0)(vectors) is vectors
+
+
+def test_standardized_head_takes_out_what_all_images_share():
+    """A standardised linear layer is a standardised 1x1 convolution, blind to a shared offset."""
+    torch.manual_seed(0)
+    head = MLPHead(8, 64, 4, num_layers=2, norm="GN", standardize_weights=True).double()
+    plain = MLPHead(8, 64, 4, num_layers=2, norm="GN").double()
+    plain.load_state_dict(head.state_dict())
+    assert all(type(m) is StandardizedLinear for m in head.layers[::3])
+    pooled = torch.randn(5, 8, dtype=torch.float64)
+    torch.testing.assert_close(head(pooled + 3), head(pooled))
+    assert (plain(pooled + 3) - plain(pooled)).abs().max() > 0.1
+    convolution = StandardizedConv2d(8, 64, 1, bias=False).double()
+    convolution.weight.data = head.layers[0].weight.detach()[:, :, None, None]
+    torch.testing.assert_close(
+        head.layers[0](pooled), convolution(pooled[:, :, None, None])[..., 0, 0]
+    )

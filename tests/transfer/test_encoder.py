@@ -11,6 +11,7 @@ from dense_cl import pretrain
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.models.layers import build_layers, describe_layers, first_layers
+from dense_cl.models.standardized import StandardizedLinear
 from dense_cl.transfer.encoder import Encoder, load_encoder, save_encoder
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.loading import load_backbone
@@ -142,7 +143,7 @@ def test_mistakes_are_named(run, photos, tmp_path):
 def test_layers_come_back_as_they_were_described():
     layers = nn.Sequential(
         nn.Linear(8, 32, bias=False), nn.GroupNorm(32, 32), nn.ReLU(inplace=True), nn.Linear(32, 4),
-        nn.BatchNorm1d(4, affine=False), nn.GELU(), nn.Linear(4, 3),
+        nn.BatchNorm1d(4, affine=False), nn.GELU(), StandardizedLinear(4, 3),
     )  # fmt: skip
     again = build_layers(describe_layers(layers), "file")
     again.load_state_dict(layers.state_dict(), strict=True)

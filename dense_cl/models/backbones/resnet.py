@@ -7,8 +7,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from dense_cl.errors import DenseCLError
-from dense_cl.models.backbones.standardized_conv import standardize_convolutions
 from dense_cl.models.norm import norm_layer
+from dense_cl.models.standardized import standardize_weights_of
 from dense_cl.registry import MODELS
 
 _BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
@@ -56,7 +56,7 @@ class ResNet(TorchvisionResNet):
         super().__init__(block, layers, zero_init_residual=zero_init_residual, norm_layer=layer)
         del self.fc, self.avgpool
         if standardize_weights:
-            standardize_convolutions(self)
+            standardize_weights_of(self)
         self.out_indices = tuple(sorted(out_indices))
         self.out_channels = tuple(64 * block.expansion * 2**i for i in self.out_indices)
         self.strides = tuple(4 * 2**i for i in self.out_indices)
