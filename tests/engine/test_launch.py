@@ -90,6 +90,8 @@ def test_two_processes_train_quarantine_and_resume(photos: Path, tmp_path: Path)
         (broken / path.name).write_bytes(path.read_bytes())
     (broken / "zz_broken.jpg").write_bytes(b"no image")
     recipe = write_recipe(tmp_path / "recipe.py", broken, epochs=4)
+    watched = "\ncustom_hooks = [dict(type='DiagnosticsHook', images=4, interval=2)]\n"
+    recipe.write_text(recipe.read_text() + watched)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -111,6 +113,9 @@ def test_two_processes_train_quarantine_and_resume(photos: Path, tmp_path: Path)
     for key, value in checkpoint["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][key]), key
     summary = json.loads((tmp_path / "run/summary.json").read_text())
+    scalars = (work_dir / "vis_data/scalars.json").read_text().splitlines()
+    measured = [r["step"] for r in map(json.loads, scalars) if "diagnostics_rankme" in r]
+    assert measured == [0, 4, 8]  # by one of the ranks; a resumed part replaces what it repeats
     assert (summary["processes"], summary["iterations"], summary["resumed_at"]) == (2, 8, 7)
     assert summary["quarantined"] == 1
     assert len(checkpoint["rng"]) == 2
