@@ -1,5 +1,8 @@
 """Layers whose weights are standardised."""
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,7 +19,7 @@ class StandardizedConv2d(nn.Conv2d):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Convolve."""
-        weight = _standardized(self.weight.flatten(1)).view_as(self.weight)
+        weight = _standardized(self.weight)
         return F.conv2d(
             x_BCHW, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
@@ -40,5 +43,9 @@ def standardize_weights_of(module: nn.Module) -> None:
         layer.__class__ = kinds.get(type(layer), type(layer))
 
 
-def _standardized(rows: Tensor) -> Tensor:
-    return (rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + _EPS)
+def _standardized(weight: Tensor) -> Tensor:
+    dims = tuple(range(1, weight.dim()))  # not flattened, which would leave channels_last memory
+    centred = weight - weight.mean(dims, keepdim=True)
+    # torch.std takes ten times as long on a CPU, in float32, as a norm of what is centred anyway.
+    norm = torch.linalg.vector_norm(centred, dim=dims, keepdim=True)
+    return centred * (1 / (norm / math.sqrt(weight[0].numel() - 1) + _EPS))
