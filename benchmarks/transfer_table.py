@@ -59,9 +59,12 @@ RECIPES = {
     "leopart": "leopart_resnet18_1xb32_cosine_40e_voc_animals",
     "resim": "resim_resnet18_1xb32_cosine_40e_voc_animals",
     "soco": "soco_resnet18_1xb32_cosine_40e_voc_animals",
+    "orl": "orl_resnet18_1xb32_cosine_40e_voc_animals",
 }
 # Recipes whose regions are found first, once for all seeds.
-WITH_REGIONS = ("detcon_s", "detcon_b", "soco")
+WITH_REGIONS = ("detcon_s", "detcon_b", "soco", "orl")
+# Recipes that learn from pairs mined with another method, whose run of the same seed comes first.
+MINED_WITH = {"orl": "byol"}
 # Recipes with crops of several sizes, which get the two views of the others here.
 MULTI_CROP = ("swav", "deepcluster_v2")
 # Backbones that the detector's configuration does not describe.
@@ -163,12 +166,20 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
         options |= {"train_dataloader.dataset.views": views, "model.objectives.0.num_views": 2}
     images = args.voc_animals / "images"
     annotations = args.voc_animals / "annotations" / "train.json"
+    photos = ["--data", images, "--annotations", annotations]
     if method in WITH_REGIONS:
         file = args.work_dir / f"{method}.regions"
-        command = ["regions", recipe, "--out", str(file), "--data", str(images)]
-        if main_command([*command, "--annotations", str(annotations)]):
-            sys.exit(f"the regions of {method} could not be found")
+        run_command("regions", recipe, "--out", file, *photos)
         options["train_dataloader.dataset.regions.file"] = str(file)
+    if method in MINED_WITH:
+        run_part(MINED_WITH[method], seed, args)
+        first = folder_of(MINED_WITH[method], seed, args)
+        checkpoint = first / (first / "last_checkpoint").read_text()
+        run_command("export", checkpoint, "--head-layers", 2, "--out", folder / "first_stage")
+        pairs, regions = folder / "pairs.npz", f"train_dataloader.dataset.regions.file={file}"
+        mining = ["--backbone", folder / "first_stage.pth", "--cfg-options", regions]
+        run_command("mine", recipe, "--out", pairs, *photos, *mining)
+        options["train_dataloader.dataset.pairs"] = str(pairs)
     dense_cl.pretrain(
         recipe,
         data=images,
@@ -180,6 +191,12 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     summary = json.loads((folder / "summary.json").read_text())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return summary | {"peak_memory_mb": round(peak)}
+
+
+def run_command(*words: Any) -> None:
+    """Run a command of ``dense-cl``; what it writes it goes on with when it is run again."""
+    if main_command([str(word) for word in words]):
+        sys.exit(f"dense-cl {words[0]} {words[1]} failed")
 
 
 def camvid(backbone: str, seed: int, data: Path) -> dict[str, Any]:
