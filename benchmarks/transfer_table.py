@@ -25,6 +25,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ COLUMNS = {
     "uniformity": ("instruments", "uniformity", 1),
     "rankme": ("instruments", "rankme", 1),
     "images_per_second": ("pretraining", "images_per_second", 1),
+    "step_processor_seconds": ("pretraining", "step_processor_seconds", 1),
     "peak_memory_mb": ("pretraining", "peak_memory_mb", 1),
 }
 
@@ -180,6 +182,7 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
         mining = ["--backbone", folder / "first_stage.pth", "--cfg-options", regions]
         run_command("mine", recipe, "--out", pairs, *photos, *mining)
         options["train_dataloader.dataset.pairs"] = str(pairs)
+    before = time.process_time()
     dense_cl.pretrain(
         recipe,
         data=images,
@@ -190,7 +193,11 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     )
     summary = json.loads((folder / "summary.json").read_text())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return summary | {"peak_memory_mb": round(peak)}
+    # Of this process, so without its data loader's; hardly changed by other jobs on the machine.
+    spent = time.process_time() - before
+    steps = summary["iterations"] - summary["resumed_at"]
+    per_step = {"step_processor_seconds": round(spent / steps, 4)} if steps else {}
+    return summary | {"peak_memory_mb": round(peak)} | per_step
 
 
 def run_command(*words: Any) -> None:
