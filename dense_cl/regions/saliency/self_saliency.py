@@ -56,7 +56,7 @@ class SelfSaliency(SaliencyProvider):
         scale = self.size / max(image.shape[:2]) / _STRIDE
         height, width = (_STRIDE * max(1, round(n * scale)) for n in image.shape[:2])
         way = cv2.INTER_AREA if scale * _STRIDE < 1 else cv2.INTER_LINEAR
-        resized = cv2.resize(image, (width, height), interpolation=way)
+        resized = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
         padded = np.pad(resized, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="symmetric")
         found = cell_features(self.weights, padded, self.stage, self)
         rows, columns = (
