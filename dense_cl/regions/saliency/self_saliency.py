@@ -32,8 +32,8 @@ class SelfSaliency(SaliencyProvider):
     Attributes:
         weights: exported backbone (``backbone.pth`` or ``.safetensors`` of a pretraining run);
             ``random`` or ``random:ARCH`` for an untrained one, as a control.
-        stage: feature map, 0 for the shallowest, -1 for the deepest. The last but one of a ResNet
-            has a cell every 16 pixels.
+        stage: feature map, 0 for the shallowest, -1 for the deepest. Those of a ResNet have a cell
+            every 4, 8, 16 and 32 pixels of the input; the last is coarse for most objects.
         size: pixels on the longer side of the backbone's input; smaller photos are enlarged. The
             sides are rounded to multiples of 32.
     """
@@ -91,6 +91,7 @@ class LostSaliency(CellSaliency):
         k_patches: cells of low degree that may vote.
     """
 
+    stage: int = -3
     k_patches: int = K_PATCHES
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
@@ -108,6 +109,7 @@ class TokenCutSaliency(CellSaliency):
         eps: weight of all other pairs.
     """
 
+    stage: int = -3
     tau: float = TAU
     eps: float = EPS
 
