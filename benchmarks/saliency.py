@@ -2,8 +2,8 @@
 
 Photos and masks are matched by name. Every provider runs with its defaults unless its row says
 otherwise, in one process on one core, timed by CPU time without the decoding. The photos, in the
-order of their names, are dealt into two halves: settings may be chosen on the even ones (0, 2, ...),
-and are reported on the odd ones. Scores are those of ``dense_cl.evaluation.saliency_metrics``.
+order of their names, are dealt into two halves: settings may be chosen on the even ones (0, 2, 4
+and so on), and are reported on the odd ones. Scores: ``dense_cl.evaluation.saliency_metrics``.
 
     python benchmarks/saliency.py --images DIR --masks DIR [--weights NAME=backbone.pth ...]
         [--stages -1 -2 -3] [--half odd] [--count N] [--only TEXT] [--json FILE]

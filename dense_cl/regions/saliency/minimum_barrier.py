@@ -118,10 +118,15 @@ def centre_prior(height: int, width: int) -> Array:
 
 
 def smoothed(saliency: Array, strength: float = 50.0) -> Array:
-    """Opening, then closing, both by reconstruction: spots vanish, edges stay (equation 9)."""
+    """Opening, then closing, both by reconstruction: spots vanish, edges stay (equation 9).
+
+    The square's side, ``strength`` times the root of the mean, is meant for 300 pixels on the longer
+    side, to which the authors bring every photo; here it shrinks with the map.
+    """
     from skimage.morphology import reconstruction
 
-    side = max(3, int(strength * np.sqrt(float(saliency.mean()))))
+    scale = max(saliency.shape) / 300
+    side = max(3, int(strength * scale * np.sqrt(float(saliency.mean()))))
     square = np.ones((side, side), np.uint8)
     opened = reconstruction(cv2.erode(saliency, square), saliency, "dilation")
     closed = reconstruction(cv2.dilate(opened, square), opened, "erosion")

@@ -39,7 +39,7 @@ class SelfSaliency(SaliencyProvider):
     """
 
     weights: str
-    stage: int = -2
+    stage: int = -3
     size: int = 320
 
     def __post_init__(self) -> None:
@@ -91,7 +91,6 @@ class LostSaliency(CellSaliency):
         k_patches: cells of low degree that may vote.
     """
 
-    stage: int = -3
     k_patches: int = K_PATCHES
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
@@ -109,7 +108,6 @@ class TokenCutSaliency(CellSaliency):
         eps: weight of all other pairs.
     """
 
-    stage: int = -3
     tau: float = TAU
     eps: float = EPS
 
@@ -132,6 +130,7 @@ class ClusterSaliency(CellSaliency):
         clusters: per image, fewer where there are fewer different cells.
     """
 
+    stage: int = -2
     clusters: int = 8
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:

@@ -88,7 +88,7 @@ def test_rendered_objects_stand_out_more_than_the_middle_does(provider):
 
 
 def exact_barrier(values: np.ndarray) -> np.ndarray:
-    """Smallest barrier over all paths, by trying every floor: paths above it, lowest ceiling first."""
+    """Smallest barrier over all paths: for every floor, the lowest ceiling above it."""
     height, width = values.shape
     best = np.full(values.shape, np.inf)
     for floor in np.unique(values):
