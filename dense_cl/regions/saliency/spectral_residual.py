@@ -46,4 +46,4 @@ class SpectralResidual(SaliencyProvider):
         phase = spectrum / np.maximum(amplitude, 1e-12)
         back = np.abs(np.fft.ifft2(np.exp(residual) * phase)) ** 2
         smooth = cv2.GaussianBlur(back, (11, 11), self.sigma, borderType=cv2.BORDER_CONSTANT)
-        return stretched(smooth)
+        return stretched(np.asarray(smooth, dtype=np.float64))
