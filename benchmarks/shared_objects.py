@@ -6,11 +6,11 @@ both of its crops show the same one. A second count, ``seen`` in the JSON, also 
 showing an object that fills that part of the crop, for objects larger than any crop.
 
     python benchmarks/shared_objects.py --annotations train.json --images DIR \
-        [--scale 0.2 1.0] [--draws 16] [--provider NAME=JSON ...] [--out FILE.json]
+        [--scale 0.2 1.0 ...] [--draws 4] [--provider NAME=JSON ...] [--out FILE.json]
 
 Every policy draws from the same range of areas, but a constraint prefers large boxes. So each
-policy's boxes are also counted when they are moved to random places (the third column of each
-part): what the areas alone bring. The standard error is over photos, each with the mean of its
+policy's boxes are also counted at random places elsewhere (the third column of each part): what the
+areas alone bring. The standard error is over photos, each with the mean of its
 draws. "object boxes" are policies that are given the annotated boxes as components:
 what perfect localisation would bring. Prints Markdown, writes JSON.
 """
@@ -18,7 +18,8 @@ what perfect localisation would bring. Prints Markdown, writes JSON.
 import argparse
 import json
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,17 @@ PLAIN: dict[str, dict[str, Any]] = {
     "plain": dict(type="RandomResizedCrop"),
     "overlap of half": dict(type="MinOverlapCrop"),
 }
-CAST: dict[str, dict[str, Any]] = {
-    "CAST, each alone": {},
-    "CAST, within the first": dict(within_first=True),
-    "component by area": dict(component="area"),
-    "component, uniform": dict(component="uniform"),
-    "largest component": dict(component="largest"),
-    "CAST, each alone, phi 1": dict(min_cover=1.0),
-    "component by area, phi 0.5": dict(component="area", min_cover=0.5),
-    "component by area, phi 1": dict(component="area", min_cover=1.0),
-    "largest component, phi 1": dict(component="largest", min_cover=1.0),
+SALIENT: dict[str, dict[str, Any]] = {
+    "CAST, each alone": dict(type="SaliencyCrop"),
+    "CAST, within the first": dict(type="SaliencyCrop", within_first=True),
+    "CAST, one component": dict(type="SaliencyCrop", component="area"),
+    "CAST, one component, phi 1": dict(type="SaliencyCrop", component="area", min_cover=1.0),
+    "moved to all that is salient, 0.8": dict(type="ObjectCrop", component=None),
+    "moved to a component, 0.8": dict(type="ObjectCrop"),
+    "moved to a component, 1": dict(type="ObjectCrop", min_cover=1.0),
+    "moved to the largest component, 1": dict(
+        type="ObjectCrop", component="largest", min_cover=1.0
+    ),
 }
 PROVIDERS: dict[str, dict[str, Any]] = {
     "spectral residual": dict(type="SpectralResidual"),
@@ -91,6 +93,7 @@ class Tally:
         self.moved: list[list[float]] = []
         self.areas: list[float] = []
         self.tries: list[int | None] = []
+        self.seconds = 0.0
 
     def add(self, pairs: list[list[Crop]], boxes: np.ndarray, size: tuple[int, int]) -> None:
         """Count the pairs of a photo."""
@@ -119,6 +122,7 @@ class Tally:
         }
         result: dict[str, Any] = {k: np.round(v, 4).tolist() for k, v in rounded.items()}
         result["mean_area"] = round(float(np.mean(self.areas)), 3)
+        result["microseconds_per_pair"] = round(2e6 * self.seconds / len(self.tries))
         if self.tries[0] is not None:
             tries = np.array(self.tries)
             kinds = {
@@ -131,26 +135,28 @@ class Tally:
         return result
 
 
+def policies(providers: Mapping[str, RegionProvider], scale: tuple[float, float]) -> dict[Any, Any]:
+    """Build the crop policies, by their name and that of the provider they look at."""
+    kinds = {(name, "none"): CROPS.build(dict(c, scale=scale)) for name, c in PLAIN.items()}
+    for provider in [*providers, "object boxes"]:
+        kinds |= {
+            (name, provider): CROPS.build(dict(c, scale=scale)) for name, c in SALIENT.items()
+        }
+    return kinds
+
+
 def measure(
     source: CocoSource,
     objects: CocoRegions,
     providers: Mapping[str, RegionProvider],
-    scale: tuple[float, float],
+    scales: Sequence[tuple[float, float]],
     draws: int,
     photos: int | None,
-) -> dict[str, Any]:
-    """Count the pairs of every policy on all photos that have an annotated object."""
-    kinds = {(name, "none"): CROPS.build(dict(c, scale=scale)) for name, c in PLAIN.items()}
-    for provider in [*providers, "object boxes"]:
-        kinds |= {
-            (name, provider): CROPS.build(dict(c, type="SaliencyCrop", scale=scale))
-            for name, c in CAST.items()
-        }
-    tallies = {kind: Tally() for kind in kinds}
-    count = 0
-    chosen = np.arange(len(source))
-    if photos is not None:
-        chosen = np.linspace(0, len(source) - 1, photos).round().astype(int)
+) -> list[dict[str, Any]]:
+    """Count the pairs of every policy on all photos that have an annotated object, by scale."""
+    built = [policies(providers, scale) for scale in scales]
+    tallies = [{kind: Tally() for kind in kinds} for kinds in built]
+    chosen = np.linspace(0, len(source) - 1, photos or len(source)).round().astype(int)
     for index in chosen.tolist():
         image = source.load(index)
         size = (image.shape[0], image.shape[1])
@@ -158,26 +164,36 @@ def measure(
         assert boxes is not None
         if not len(boxes):
             continue
-        count += 1
         maps = {name: provider(image, index).label_map for name, provider in providers.items()}
         maps |= {"none": None, "object boxes": painted(boxes, size)}
-        for kind, policy in kinds.items():
-            rng: random.Random = random_from(0, index)
-            pairs = [policy.sample(size, 2, rng, maps[kind[1]]) for _ in range(draws)]
-            tallies[kind].add(pairs, boxes, size)
+        for kinds, counts in zip(built, tallies, strict=True):
+            for kind, policy in kinds.items():
+                rng: random.Random = random_from(0, index)
+                start = time.process_time()
+                pairs = [policy.sample(size, 2, rng, maps[kind[1]]) for _ in range(draws)]
+                counts[kind].seconds += time.process_time() - start
+                counts[kind].add(pairs, boxes, size)
+    return [
+        {"scale": scale, "draws": draws, "parts": PARTS, **table(counts)}
+        for scale, counts in zip(scales, tallies, strict=True)
+    ]
+
+
+def table(tallies: Mapping[tuple[str, str], Tally]) -> dict[str, Any]:
+    """Return a row for every policy; the first is what the others are compared with."""
     rows = [
-        {"policy": policy, "saliency": provider, **tallies[policy, provider].result()}
-        for policy, provider in kinds
+        {"policy": policy, "saliency": provider, **tally.result()}
+        for (policy, provider), tally in tallies.items()
     ]
     for row in rows:
         plain = rows[0]["shared"]
         row["times_plain"] = [round(a / b, 3) for a, b in zip(row["shared"], plain, strict=True)]
-    return {"scale": scale, "draws": draws, "photos": count, "parts": PARTS, "rows": rows}
+    return {"photos": len(next(iter(tallies.values())).shared), "rows": rows}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Write the table."""
-    names = ("shared at", "times plain at", "if moved at")
+    names = ("shared at", "times plain at", "elsewhere at")
     columns = [f"{name} {part}" for part in PARTS for name in names]
     lines = [
         f"Areas {result['scale']}, {result['photos']} photos, {result['draws']} pairs of each.\n",
@@ -203,8 +219,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", required=True, help="COCO .json with boxes")
     parser.add_argument("--images", required=True, help="folder of the photos")
-    parser.add_argument("--scale", type=float, nargs=2, default=(0.2, 1.0), help="areas of crops")
-    parser.add_argument("--draws", type=int, default=16, help="pairs of each photo")
+    parser.add_argument(
+        "--scale", type=float, nargs=2, action="append", help="areas of crops (0.2 1.0); repeat"
+    )
+    parser.add_argument("--draws", type=int, default=4, help="pairs of each photo")
     parser.add_argument("--photos", type=int, help="this many, evenly spread (all)")
     parser.add_argument(
         "--provider", nargs="+", default=[], metavar="NAME=JSON",
@@ -221,11 +239,13 @@ def main() -> None:
     objects = CocoRegions(args.annotations, masks=False)
     objects.bind(source)
     providers = {name: REGIONS.build(dict(config)) for name, config in configs.items()}
-    result = measure(source, objects, providers, tuple(args.scale), args.draws, args.photos)
-    print(markdown(result))
+    scales = [(low, high) for low, high in args.scale or [(0.2, 1.0)]]
+    results = measure(source, objects, providers, scales, args.draws, args.photos)
+    print("\n\n".join(markdown(result) for result in results))
     if args.out:
-        result["providers"] = {name: p.settings() for name, p in providers.items()}
-        args.out.write_text(json.dumps(result, indent=2) + "\n")
+        settings = {name: provider.settings() for name, provider in providers.items()}
+        content = {"providers": settings, "tables": results}
+        args.out.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ def _objects(seen: Seen, row: int) -> LabelMap | None:
 
 
 def _shaded(picture: Picture, objects: LabelMap) -> Picture:
-    height, width = picture.shape[:2]
-    ids = np.asarray(cv2.resize(objects, (width, height), interpolation=cv2.INTER_NEAREST), np.int16)
+    size = picture.shape[1::-1]
+    ids = np.asarray(cv2.resize(objects, size, interpolation=cv2.INTER_NEAREST), np.int16)
     return draw_numbers(draw_label_map(picture, ids), ids)
 
 

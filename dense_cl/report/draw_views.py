@@ -57,8 +57,10 @@ def draw_numbers(image: Picture, label_map: NDArray[np.integer[Any]]) -> Picture
         inside = np.pad(label_map == number, 1).view(np.uint8)  # beyond the border is outside
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
         y, x = np.unravel_index(depth.argmax(), depth.shape)
-        style = dict(fill=(255, 255, 255), stroke_fill=(0, 0, 0), stroke_width=2, anchor="mm")
-        pen.text((int(x), int(y)), str(number), font=ImageFont.load_default(18), **style)
+        pen.text(
+            (int(x), int(y)), str(number), fill=(255, 255, 255), font=ImageFont.load_default(18),
+            anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0),
+        )  # fmt: skip
     return np.asarray(picture)
 
 

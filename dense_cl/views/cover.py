@@ -1,17 +1,21 @@
-"""How much of a mask lies in boxes, by its integral image."""
+"""What boxes have to show, and how much of it lies in them, by integral images."""
 
 import math
+import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dense_cl.views.crops import Box
+from dense_cl.errors import DenseCLError
+from dense_cl.views.crops import Box, LabelMap
 from dense_cl.views.geometry import Size
 
 Positions = Sequence[int] | NDArray[np.int64]
+Choice = Literal["area", "uniform", "largest"]
+_PLACES = 64
 
 
 class Cover:
@@ -74,6 +78,41 @@ def relaxed_cover(min_cover: float, min_scale: float, image_area: float, area: f
         area: |M|, of what is salient; same unit.
     """
     return min(min_cover, min_scale * image_area / area)
+
+
+def chosen_mask(
+    objects: LabelMap, choice: Choice | None, rng: random.Random
+) -> NDArray[np.bool_] | None:
+    """Return the mask of what boxes have to show, None if nothing is salient.
+
+    Args:
+        objects: (h, w) id of the salient object at each pixel, -1 for none.
+        choice: None for all that is salient, or how one object is chosen: 'area' (with chances
+            proportional to areas), 'uniform' or 'largest' (of several, that of the smallest id).
+        rng: of the choice.
+    """
+    mask: NDArray[np.bool_] = objects >= 0
+    if choice is None or not mask.any():
+        return mask if mask.any() else None
+    areas = np.bincount(objects[mask])
+    if choice == "largest":
+        return np.asarray(objects == areas.argmax())
+    ids = np.flatnonzero(areas)
+    weights = areas[ids].tolist() if choice == "area" else None
+    return np.asarray(objects == rng.choices(ids.tolist(), weights)[0])
+
+
+def require_choice(choice: str | None) -> None:
+    """Raise a ``DenseCLError`` if there is no such way to choose an object."""
+    if choice is not None and choice not in get_args(Choice):
+        raise DenseCLError(
+            f"component {choice!r}: give {', '.join(map(repr, get_args(Choice)))}, or None for all"
+        )
+
+
+def places(room: int) -> NDArray[np.int64]:
+    """Where a box with ``room`` pixels to spare may begin: at most 64 places, evenly spread."""
+    return np.linspace(0, room, min(room + 1, _PLACES)).round().astype(np.int64)
 
 
 def _at(rows: NDArray[np.generic], positions: Positions, scale: float) -> NDArray[np.float64]:
