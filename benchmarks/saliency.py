@@ -6,7 +6,7 @@ order of their names, are dealt into two halves: settings may be chosen on the e
 and are reported on the odd ones. Scores are those of ``dense_cl.evaluation.saliency_metrics``.
 
     python benchmarks/saliency.py --images DIR --masks DIR [--weights NAME=backbone.pth ...]
-        [--stages -1 -2 -3] [--half odd] [--json FILE]
+        [--stages -1 -2 -3] [--half odd] [--count N] [--only TEXT] [--json FILE]
 
 Prints a table in markdown.
 """
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=FILE")
     parser.add_argument("--stages", type=int, nargs="*", default=[], help="(the defaults)")
     parser.add_argument("--half", choices=HALVES, default="odd", help="which photos (odd)")
+    parser.add_argument("--count", type=int, help="of the half, evenly spread (all)")
     parser.add_argument("--only", default="", help="rows that contain this")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -102,9 +103,11 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     files = MaskFolders.find(args.images, args.masks, num_classes=256)
+    half = files.pairs[HALVES[args.half]]
+    chosen = np.linspace(0, len(half) - 1, min(args.count or len(half), len(half))).astype(int)
     pairs = [
         (load_image(image), load_image(mask)[..., 0] > 128)
-        for image, mask in files.pairs[HALVES[args.half]]
+        for image, mask in (half[number] for number in chosen)
     ]
     weights = dict(pair.split("=", 1) for pair in args.weights)
     rows: dict[str, Finder] = {"random map": random_map, "centre prior": centre_prior}

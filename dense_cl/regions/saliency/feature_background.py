@@ -67,8 +67,8 @@ def cell_shares(labels: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.
             place = labels * cells + row[:, None] * grid[1] + column
             weight = row_weight[:, None] * column_weight
             shares += np.bincount(place.ravel(), weight.ravel(), minlength=count * cells)
-    shares = shares.reshape(count, cells)
-    return shares / shares.sum(axis=1, keepdims=True)
+    by_segment = shares.reshape(count, cells)
+    return by_segment / by_segment.sum(axis=1, keepdims=True)
 
 
 def _between(pixels: int, cells: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -108,7 +108,7 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
                 f" than its photo of {width}x{height}. Is it the mask of another image? Otherwise"
                 " resize it."
             )
-        return values / np.float32(255)
+        return np.divide(values, 255, dtype=np.float32)
 
 
 def _read(file: str) -> NDArray[np.uint8]:

@@ -103,7 +103,8 @@ def backgroundness(lab: Array, margin: float = 0.1, ridge: float = 50.0) -> Arra
     distances = []
     for side in sides:
         colours = side.reshape(-1, 3).astype(np.float64)
-        variance, axes = np.linalg.eigh(np.cov(colours.T) + ridge * np.eye(3))
+        covariance = np.cov(colours.T, ddof=min(1, len(colours) - 1))
+        variance, axes = np.linalg.eigh(covariance + ridge * np.eye(3))
         # Sum of absolute coordinates, as in the authors' code; the paper writes Mahalanobis.
         coordinates = (lab - colours.mean(axis=0)) @ (axes / np.sqrt(variance))
         distances.append(stretched(np.abs(coordinates).sum(axis=2)))

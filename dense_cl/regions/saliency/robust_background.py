@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 
@@ -119,8 +120,9 @@ def boundary_connectivity(
     # Small differences are noise that would add up over long paths: they count as none.
     nearest = np.where(_two_steps(adjacent, border[:0]), distance, np.inf).min(axis=1)
     step = np.maximum(distance - nearest[np.isfinite(nearest)].mean(), 0)
-    # csgraph takes a stored 0 for no edge, so that it is raised to the smallest length.
-    paths = dijkstra(np.where(linked, np.maximum(step, 1e-9), 0), directed=False)
+    # Sparse, as csgraph takes a 0 in a dense matrix for no edge, and many steps cost nothing.
+    ends = np.nonzero(linked)
+    paths = dijkstra(csr_array((step[ends], ends), shape=step.shape), directed=False)
     share = _gaussian(paths, _SIGMA_COLOUR)
     return share[:, border].sum(axis=1) / np.sqrt(share.sum(axis=1))
 

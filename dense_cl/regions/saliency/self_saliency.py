@@ -32,8 +32,8 @@ class SelfSaliency(SaliencyProvider):
     Attributes:
         weights: exported backbone (``backbone.pth`` or ``.safetensors`` of a pretraining run);
             ``random`` or ``random:ARCH`` for an untrained one, as a control.
-        stage: feature map, 0 for the shallowest, -1 for the deepest. The last but one of a ResNet
-            has a cell every 16 pixels.
+        stage: feature map, 0 for the shallowest, -1 for the deepest. Those of a ResNet have a cell
+            every 4, 8, 16 and 32 pixels of the input; the last is coarse for most objects.
         size: pixels on the longer side of the backbone's input; smaller photos are enlarged. The
             sides are rounded to multiples of 32.
     """
@@ -56,7 +56,7 @@ class SelfSaliency(SaliencyProvider):
         scale = self.size / max(image.shape[:2]) / _STRIDE
         height, width = (_STRIDE * max(1, round(n * scale)) for n in image.shape[:2])
         way = cv2.INTER_AREA if scale * _STRIDE < 1 else cv2.INTER_LINEAR
-        resized = cv2.resize(image, (width, height), interpolation=way)
+        resized = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
         padded = np.pad(resized, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="symmetric")
         found = cell_features(self.weights, padded, self.stage, self)
         rows, columns = (
@@ -91,6 +91,7 @@ class LostSaliency(CellSaliency):
         k_patches: cells of low degree that may vote.
     """
 
+    stage: int = -3
     k_patches: int = K_PATCHES
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
@@ -108,6 +109,7 @@ class TokenCutSaliency(CellSaliency):
         eps: weight of all other pairs.
     """
 
+    stage: int = -3
     tau: float = TAU
     eps: float = EPS
 
