@@ -20,7 +20,8 @@ from dense_cl.views.collate import collate_views
 from dense_cl.views.crops import LabelMap
 from dense_cl.views.geometry import geometries
 
-_COLOURS = "first try blue, retry orange, constructed green, nothing salient pink"
+# In the order of the palette; crops of a policy that does not count are drawn as first tries.
+_COLOURS = {"first_try": "blue", "retry": "orange", "constructed": "green", "unconstrained": "pink"}
 
 
 def show_saliency(seen: Seen) -> Drawing:
@@ -75,8 +76,7 @@ def show_crops(seen: Seen, draws: int) -> Drawing:
             fact |= _of_objects(objects)
         facts.append(fact)
     titles = [f"view {v}" for v in range(len(seen.views))]
-    titles[0] += f": {_COLOURS}"
-    return Drawing(tile(rows, titles), {"draws": draws, "images": facts})
+    return Drawing(tile(rows, titles), {"draws": draws, "colours": _COLOURS, "images": facts})
 
 
 def _objects(seen: Seen, row: int) -> LabelMap | None:
@@ -105,7 +105,7 @@ def _with_crops(picture: Picture, view: ViewBatch, scale: float) -> Picture:
 
 
 def _colour(tries: int) -> int:
-    return {CONSTRUCTED: 2, UNCONSTRAINED: 3, 1: 0}.get(tries, 1)
+    return {1: 0, CONSTRUCTED: 2, UNCONSTRAINED: 3}.get(tries, 1)
 
 
 def _rates(views: list[ViewBatch]) -> list[dict[str, float]]:
