@@ -6,13 +6,14 @@ both of its crops show the same one. A second count, ``seen`` in the JSON, also 
 showing an object that fills that part of the crop, for objects larger than any crop.
 
     python benchmarks/shared_objects.py --annotations train.json --images DIR \
-        [--scale 0.2 1.0 ...] [--draws 4] [--provider NAME=JSON ...] [--out FILE.json]
+        [--scale 0.2 1.0] [--scale 0.08 0.5] [--draws 4] [--objects 1] \
+        [--provider NAME='{"type": ...}' ...] [--out FILE.json]
 
 Every policy draws from the same range of areas, but a constraint prefers large boxes. So each
-policy's boxes are also counted at random places elsewhere (the third column of each part): what the
-areas alone bring. The standard error is over photos, each with the mean of its
-draws. "object boxes" are policies that are given the annotated boxes as components:
-what perfect localisation would bring. Prints Markdown, writes JSON.
+policy's boxes are also counted at random places elsewhere (the third column of each part): what
+their sizes alone bring. The standard error is over photos, each with the mean of its draws. "object
+boxes" are policies that are given the annotated boxes as components: what perfect localisation
+would bring. Prints Markdown, writes JSON.
 """
 
 import argparse
@@ -152,8 +153,9 @@ def measure(
     scales: Sequence[tuple[float, float]],
     draws: int,
     photos: int | None,
+    least: int,
 ) -> list[dict[str, Any]]:
-    """Count the pairs of every policy on all photos that have an annotated object, by scale."""
+    """Count the pairs of every policy, by scale, on photos of at least so many objects."""
     built = [policies(providers, scale) for scale in scales]
     tallies = [{kind: Tally() for kind in kinds} for kinds in built]
     chosen = np.linspace(0, len(source) - 1, photos or len(source)).round().astype(int)
@@ -162,7 +164,7 @@ def measure(
         size = (image.shape[0], image.shape[1])
         boxes = objects(image, index).boxes
         assert boxes is not None
-        if not len(boxes):
+        if len(boxes) < least:
             continue
         maps = {name: provider(image, index).label_map for name, provider in providers.items()}
         maps |= {"none": None, "object boxes": painted(boxes, size)}
@@ -174,7 +176,7 @@ def measure(
                 counts[kind].seconds += time.process_time() - start
                 counts[kind].add(pairs, boxes, size)
     return [
-        {"scale": scale, "draws": draws, "parts": PARTS, **table(counts)}
+        {"scale": scale, "draws": draws, "least_objects": least, "parts": PARTS, **table(counts)}
         for scale, counts in zip(scales, tallies, strict=True)
     ]
 
@@ -224,6 +226,7 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=4, help="pairs of each photo")
     parser.add_argument("--photos", type=int, help="this many, evenly spread (all)")
+    parser.add_argument("--objects", type=int, default=1, help="least annotated ones of a photo")
     parser.add_argument(
         "--provider", nargs="+", default=[], metavar="NAME=JSON",
         help="NAME='{\"type\": ...}', instead of the classical ones",
@@ -240,7 +243,7 @@ def main() -> None:
     objects.bind(source)
     providers = {name: REGIONS.build(dict(config)) for name, config in configs.items()}
     scales = [(low, high) for low, high in args.scale or [(0.2, 1.0)]]
-    results = measure(source, objects, providers, scales, args.draws, args.photos)
+    results = measure(source, objects, providers, scales, args.draws, args.photos, args.objects)
     print("\n\n".join(markdown(result) for result in results))
     if args.out:
         settings = {name: provider.settings() for name, provider in providers.items()}
