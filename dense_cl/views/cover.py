@@ -14,7 +14,9 @@ from dense_cl.views.crops import Box, LabelMap
 from dense_cl.views.geometry import Size
 
 Positions = Sequence[int] | NDArray[np.int64]
+BoxGrid = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 Choice = Literal["area", "uniform", "largest"]
+ROUNDING = 1e-9  # part by which sums of parts of pixels may be off
 _PLACES = 64
 
 
@@ -110,9 +112,28 @@ def require_choice(choice: str | None) -> None:
         )
 
 
-def places(room: int) -> NDArray[np.int64]:
-    """Where a box with ``room`` pixels to spare may begin: at most 64 places, evenly spread."""
-    return np.linspace(0, room, min(room + 1, _PLACES)).round().astype(np.int64)
+def boxes_of_size(width: int, height: int, source_size: Size) -> BoxGrid:
+    """Boxes of one size at evenly spread places of an image, at most 64 along each side.
+
+    Returns:
+        x1 (X,), y1 (Y,), x2 (X,), y2 (Y,) in whole pixels: box (i, j) has rows i, columns j.
+    """
+    y1, x1 = (
+        np.linspace(0, room, min(room + 1, _PLACES)).round().astype(np.int64)
+        for room in (source_size[0] - height, source_size[1] - width)
+    )
+    return x1, y1, x1 + width, y1 + height
+
+
+def one_of(boxes: BoxGrid, will_do_YX: NDArray[np.bool_], rng: random.Random) -> Box | None:
+    """Draw one of the boxes that will do, with equal chances; None if none does."""
+    rows, columns = will_do_YX.nonzero()
+    if not len(rows):
+        return None
+    place = rng.randrange(len(rows))
+    x1, y1, x2, y2 = boxes
+    row, column = rows[place], columns[place]
+    return int(x1[column]), int(y1[row]), int(x2[column]), int(y2[row])
 
 
 def _at(rows: NDArray[np.generic], positions: Positions, scale: float) -> NDArray[np.float64]:

@@ -5,7 +5,15 @@ import random
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import CROPS
 from dense_cl.views.batch import UNCONSTRAINED
-from dense_cl.views.cover import Choice, Cover, chosen_mask, places, require_choice
+from dense_cl.views.cover import (
+    ROUNDING,
+    Choice,
+    Cover,
+    boxes_of_size,
+    chosen_mask,
+    one_of,
+    require_choice,
+)
 from dense_cl.views.crops import Box, Crop, LabelMap, RandomResizedCrop
 from dense_cl.views.geometry import Size
 
@@ -64,10 +72,8 @@ class ObjectCrop(RandomResizedCrop):
         return [Crop(self._moved(box, cover, source_size, rng), 1) for box in boxes]
 
     def _moved(self, box: Box, cover: Cover, source_size: Size, rng: random.Random) -> Box:
-        width, height = box[2] - box[0], box[3] - box[1]
-        x, y = places(source_size[1] - width), places(source_size[0] - height)
-        shown_YX = cover.areas(x, y, x + width, y + height)
-        rows, columns = (shown_YX >= self.min_cover * shown_YX.max() - 1e-6).nonzero()
-        place = rng.randrange(len(rows))
-        left, top = int(x[columns[place]]), int(y[rows[place]])
-        return left, top, left + width, top + height
+        boxes = boxes_of_size(box[2] - box[0], box[3] - box[1], source_size)
+        shown_YX = cover.areas(*boxes)
+        moved = one_of(boxes, shown_YX >= self.min_cover * shown_YX.max() * (1 - ROUNDING), rng)
+        assert moved is not None  # the place that shows most will do
+        return moved

@@ -10,11 +10,13 @@ from dense_cl.errors import DenseCLError
 from dense_cl.registry import CROPS
 from dense_cl.views.batch import CONSTRUCTED, UNCONSTRAINED
 from dense_cl.views.cover import (
+    ROUNDING,
     Choice,
     Cover,
     Positions,
+    boxes_of_size,
     chosen_mask,
-    places,
+    one_of,
     relaxed_cover,
     require_choice,
 )
@@ -22,7 +24,6 @@ from dense_cl.views.crops import Box, Crop, LabelMap, RandomResizedCrop
 from dense_cl.views.geometry import Size
 
 _RATIOS = 5  # shapes of largest boxes that are tried
-_ROUNDING = 1e-9
 
 
 @CROPS.register_module()
@@ -116,12 +117,10 @@ class SaliencyCrop(RandomResizedCrop):
         largest = list(self._largest(source_size))
         rng.shuffle(largest)
         for width, height in [(box[2] - box[0], box[3] - box[1]), *largest]:
-            x, y = (places(side) for side in (source_size[1] - width, source_size[0] - height))
-            rows, columns = constraint.of_grid(x, y, x + width, y + height).nonzero()
-            if len(rows):
-                place = rng.randrange(len(rows))
-                left, top = int(x[columns[place]]), int(y[rows[place]])
-                return Crop((left, top, left + width, top + height), CONSTRUCTED)
+            boxes = boxes_of_size(width, height, source_size)
+            moved = one_of(boxes, constraint.of_grid(*boxes), rng)
+            if moved is not None:
+                return Crop(moved, CONSTRUCTED)
         return Crop(constraint.cover.bounding_box(), CONSTRUCTED)
 
     def _largest(self, source_size: Size) -> Iterator[tuple[int, int]]:
@@ -144,7 +143,7 @@ class Constraint:
 
     def __init__(self, cover: Cover, least: float, first: Box | None = None) -> None:
         self.cover, self.first = cover, first
-        part = least * (1 - _ROUNDING)
+        part = least * (1 - ROUNDING)
         self._needed = part * cover.area
         self._needed_of_first = 0.0 if first is None else part * cover.inside(first)
 
