@@ -86,7 +86,11 @@ VIEWS = Registry(
 CROPS = Registry(
     "crop_policy",
     scope=_SCOPE,
-    locations=["dense_cl.views.crops", "dense_cl.views.saliency_crop"],
+    locations=[
+        "dense_cl.views.crops",
+        "dense_cl.views.saliency_crop",
+        "dense_cl.views.object_crop",
+    ],
 )
 REGIONS = Registry(
     "region_provider",

@@ -1,17 +1,23 @@
-"""How much of a mask lies in boxes, by its integral image."""
+"""What boxes have to show, and how much of it lies in them, by integral images."""
 
 import math
+import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dense_cl.views.crops import Box
+from dense_cl.errors import DenseCLError
+from dense_cl.views.crops import Box, LabelMap
 from dense_cl.views.geometry import Size
 
 Positions = Sequence[int] | NDArray[np.int64]
+BoxGrid = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+Choice = Literal["area", "uniform", "largest"]
+ROUNDING = 1e-9  # part by which sums of parts of pixels may be off
+_PLACES = 64
 
 
 class Cover:
@@ -74,6 +80,60 @@ def relaxed_cover(min_cover: float, min_scale: float, image_area: float, area: f
         area: |M|, of what is salient; same unit.
     """
     return min(min_cover, min_scale * image_area / area)
+
+
+def chosen_mask(
+    objects: LabelMap, choice: Choice | None, rng: random.Random
+) -> NDArray[np.bool_] | None:
+    """Return the mask of what boxes have to show, None if nothing is salient.
+
+    Args:
+        objects: (h, w) id of the salient object at each pixel, -1 for none.
+        choice: None for all that is salient, or how one object is chosen: 'area' (with chances
+            proportional to areas), 'uniform' or 'largest' (of several, that of the smallest id).
+        rng: of the choice.
+    """
+    mask: NDArray[np.bool_] = objects >= 0
+    if choice is None or not mask.any():
+        return mask if mask.any() else None
+    areas = np.bincount(objects[mask])
+    if choice == "largest":
+        return np.asarray(objects == areas.argmax())
+    ids = np.flatnonzero(areas)
+    weights = areas[ids].tolist() if choice == "area" else None
+    return np.asarray(objects == rng.choices(ids.tolist(), weights)[0])
+
+
+def require_choice(choice: str | None) -> None:
+    """Raise a ``DenseCLError`` if there is no such way to choose an object."""
+    if choice is not None and choice not in get_args(Choice):
+        raise DenseCLError(
+            f"component {choice!r}: give {', '.join(map(repr, get_args(Choice)))}, or None for all"
+        )
+
+
+def boxes_of_size(width: int, height: int, source_size: Size) -> BoxGrid:
+    """Boxes of one size at evenly spread places of an image, at most 64 along each side.
+
+    Returns:
+        x1 (X,), y1 (Y,), x2 (X,), y2 (Y,) in whole pixels: box (i, j) has rows i, columns j.
+    """
+    y1, x1 = (
+        np.linspace(0, room, min(room + 1, _PLACES)).round().astype(np.int64)
+        for room in (source_size[0] - height, source_size[1] - width)
+    )
+    return x1, y1, x1 + width, y1 + height
+
+
+def one_of(boxes: BoxGrid, will_do_YX: NDArray[np.bool_], rng: random.Random) -> Box | None:
+    """Draw one of the boxes that will do, with equal chances; None if none does."""
+    rows, columns = will_do_YX.nonzero()
+    if not len(rows):
+        return None
+    place = rng.randrange(len(rows))
+    x1, y1, x2, y2 = boxes
+    row, column = rows[place], columns[place]
+    return int(x1[column]), int(y1[row]), int(x2[column]), int(y2[row])
 
 
 def _at(rows: NDArray[np.generic], positions: Positions, scale: float) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +9,21 @@ from numpy.typing import NDArray
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import CROPS
 from dense_cl.views.batch import CONSTRUCTED, UNCONSTRAINED
-from dense_cl.views.cover import Cover, Positions, relaxed_cover
+from dense_cl.views.cover import (
+    ROUNDING,
+    Choice,
+    Cover,
+    Positions,
+    boxes_of_size,
+    chosen_mask,
+    one_of,
+    relaxed_cover,
+    require_choice,
+)
 from dense_cl.views.crops import Box, Crop, LabelMap, RandomResizedCrop
 from dense_cl.views.geometry import Size
 
-_PLACES = 64  # along each side of the image, where a box is tried that is moved
 _RATIOS = 5  # shapes of largest boxes that are tried
-_ROUNDING = 1e-9
 
 
 @CROPS.register_module()
@@ -71,7 +78,7 @@ class SaliencyCrop(RandomResizedCrop):
         self,
         min_cover: float = 0.2,
         within_first: bool = False,
-        component: Literal["area", "uniform", "largest"] | None = None,
+        component: Choice | None = None,
         tries: int = 10,
         scale: tuple[float, float] = (0.2, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
@@ -79,10 +86,7 @@ class SaliencyCrop(RandomResizedCrop):
         super().__init__(scale, ratio)
         if not 0 < min_cover <= 1:
             raise DenseCLError(f"min_cover {min_cover} is a part of what is salient: above 0 to 1")
-        if component not in (None, "area", "uniform", "largest"):
-            raise DenseCLError(
-                f"component {component!r}: give 'area', 'uniform' or 'largest', or None for all"
-            )
+        require_choice(component)
         if tries < 1:
             raise DenseCLError(f"tries must be at least 1, not {tries}")
         self.min_cover, self.within_first = float(min_cover), within_first
@@ -92,7 +96,7 @@ class SaliencyCrop(RandomResizedCrop):
         self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
     ) -> list[Crop]:
         """Return ``count`` crops; plain ones if ``objects`` has no object, or is None."""
-        mask = None if objects is None else self._choose(objects, rng)
+        mask = None if objects is None else chosen_mask(objects, self.component, rng)
         if mask is None:
             return [Crop(self._box(*source_size, rng), UNCONSTRAINED) for _ in range(count)]
         cover = Cover(mask, source_size)
@@ -105,20 +109,6 @@ class SaliencyCrop(RandomResizedCrop):
             crops.append(self._constrained(Constraint(cover, least, first), source_size, rng))
         return crops
 
-    def _choose(self, objects: LabelMap, rng: random.Random) -> NDArray[np.bool_] | None:
-        """Return the mask of what boxes have to show, None if nothing is salient."""
-        mask: NDArray[np.bool_] = objects >= 0
-        if not mask.any():
-            return None
-        if self.component is None:
-            return mask
-        areas = np.bincount(objects[mask])
-        ids = np.flatnonzero(areas)
-        if self.component == "largest":
-            return objects == areas.argmax()
-        weights = areas[ids].tolist() if self.component == "area" else None
-        return objects == rng.choices(ids.tolist(), weights)[0]
-
     def _constrained(self, constraint: "Constraint", source_size: Size, rng: random.Random) -> Crop:
         for number in range(1, self.tries + 1):
             box = self._box(*source_size, rng)
@@ -127,12 +117,10 @@ class SaliencyCrop(RandomResizedCrop):
         largest = list(self._largest(source_size))
         rng.shuffle(largest)
         for width, height in [(box[2] - box[0], box[3] - box[1]), *largest]:
-            x, y = (_places(side) for side in (source_size[1] - width, source_size[0] - height))
-            rows, columns = constraint.of_grid(x, y, x + width, y + height).nonzero()
-            if len(rows):
-                place = rng.randrange(len(rows))
-                left, top = int(x[columns[place]]), int(y[rows[place]])
-                return Crop((left, top, left + width, top + height), CONSTRUCTED)
+            boxes = boxes_of_size(width, height, source_size)
+            moved = one_of(boxes, constraint.of_grid(*boxes), rng)
+            if moved is not None:
+                return Crop(moved, CONSTRUCTED)
         return Crop(constraint.cover.bounding_box(), CONSTRUCTED)
 
     def _largest(self, source_size: Size) -> Iterator[tuple[int, int]]:
@@ -155,7 +143,7 @@ class Constraint:
 
     def __init__(self, cover: Cover, least: float, first: Box | None = None) -> None:
         self.cover, self.first = cover, first
-        part = least * (1 - _ROUNDING)
+        part = least * (1 - ROUNDING)
         self._needed = part * cover.area
         self._needed_of_first = 0.0 if first is None else part * cover.inside(first)
 
@@ -177,8 +165,3 @@ class Constraint:
             )  # fmt: skip
             will_do &= shared >= self._needed_of_first
         return will_do
-
-
-def _places(room: int) -> NDArray[np.int64]:
-    """Where a box with ``room`` pixels to spare may begin: at most 64 places, evenly spread."""
-    return np.linspace(0, room, min(room + 1, _PLACES)).round().astype(np.int64)

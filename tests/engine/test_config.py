@@ -35,6 +35,7 @@ TYPOS = {
     "train_dataloader.dataset.source.type": "'FolderSource'",
     "train_dataloader.dataset.source.rot": "'root'",
     f"{VIEW}.cuont": "'count'",
+    "train_dataloader.dataset.saliency.type": "'SpectralResidual'",
     f"{VIEW}.crop.scal": "'scale'",
     f"{VIEW}.crop.type": "'RandomResizedCrop'",
     f"{VIEW}.transforms.0.type": "'ColorJitter'",
