@@ -83,8 +83,16 @@ VIEWS = Registry(
     scope=_SCOPE,
     locations=["dense_cl.views.group", "dense_cl.views.object_pairs"],
 )
-CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
-REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
+CROPS = Registry(
+    "crop_policy",
+    scope=_SCOPE,
+    locations=["dense_cl.views.crops", "dense_cl.views.saliency_crop"],
+)
+REGIONS = Registry(
+    "region_provider",
+    scope=_SCOPE,
+    locations=["dense_cl.regions.providers", "dense_cl.regions.saliency"],
+)
 # For augmentations of the user; albumentations' own are found by their class names.
 AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)
 OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])
