@@ -83,7 +83,11 @@ VIEWS = Registry(
     scope=_SCOPE,
     locations=["dense_cl.views.group", "dense_cl.views.object_pairs"],
 )
-CROPS = Registry("crop_policy", scope=_SCOPE, locations=["dense_cl.views.crops"])
+CROPS = Registry(
+    "crop_policy",
+    scope=_SCOPE,
+    locations=["dense_cl.views.crops", "dense_cl.views.saliency_crop"],
+)
 REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
 # For augmentations of the user; albumentations' own are found by their class names.
 AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)

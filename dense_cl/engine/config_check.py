@@ -29,6 +29,7 @@ _REGISTRIES: dict[str, Registry] = {
     "patches": ours.VIEWS,
     "crop": ours.CROPS,
     "regions": ours.REGIONS,
+    "saliency": ours.REGIONS,
     "provider": ours.REGIONS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
     "optimizer": ours.OPTIMIZERS,

@@ -17,7 +17,7 @@ from dense_cl.models.features import FeatureBundle, ViewFeatures
 from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
 from dense_cl.models.target import TargetNetwork
 from dense_cl.registry import MODELS, OBJECTIVES
-from dense_cl.views.batch import ViewBatch
+from dense_cl.views.batch import ViewBatch, crop_rates
 
 if TYPE_CHECKING:  # objectives build on models
     from dense_cl.objectives.base import Objective
@@ -132,7 +132,7 @@ class Learner(BaseModel):
         Returns:
             'loss': scalars: ``loss_<objective>`` (weighted), ``<objective>`` (not weighted),
             ``<objective>_<diagnostic>``, ``feature_std`` and, at some steps,
-            ``effective_rank`` of the pooled online features.
+            ``effective_rank`` of the pooled online features; ``crop_rates`` of the views.
             'tensor': the stage maps of the first view.
 
         Raises:
@@ -146,7 +146,7 @@ class Learner(BaseModel):
         if mode != "loss":
             raise DenseCLError(f"Learner has no mode '{mode}'; use 'loss' or 'tensor'.")
         features = self.encode(views, index)
-        losses = self._diagnostics(features)
+        losses = self._diagnostics(features) | crop_rates(views)
         for name, objective in self.named_objectives():
             output = objective(features)
             weight = schedule_value(self.weights[name], features.step, features.total_steps)

@@ -61,18 +61,24 @@ def region_features(labels: NDArray[np.int64], pixels: PixelBins) -> RegionFeatu
         np.minimum.at(low, labels.ravel(), positions.ravel())
         np.maximum.at(high, labels.ravel(), positions.ravel())
         box[:, place], box[:, place + 2] = low, high + 1
-    touching = np.zeros((count, count), dtype=bool)
-    for first, second in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
-        touching[first.ravel(), second.ravel()] = True
-    touching |= touching.T
-    np.fill_diagonal(touching, False)
     return RegionFeatures(
         size,
         box,
         _histograms(labels, pixels.colour, _COLOUR_BINS, count),
         _histograms(labels, pixels.texture, _TEXTURE_BINS, count),
-        touching,
+        touching(labels),
     )
+
+
+def touching(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which regions of an (H, W) label map, ids 0..R-1, have a common border: (R, R)."""
+    count = int(labels.max()) + 1
+    touch = np.zeros((count, count), dtype=bool)
+    for first, second in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        touch[first.ravel(), second.ravel()] = True
+    touch |= touch.T
+    np.fill_diagonal(touch, False)
+    return touch
 
 
 def merge_hierarchy(features: RegionFeatures, similarities: str) -> NDArray[np.int64]:

@@ -39,5 +39,12 @@ def _stack(views: Sequence[View]) -> ViewBatch:
         source_size=torch.tensor([view.geometry.source_size for view in views]),
         view_size=views[0].geometry.view_size,
         regions=stack_regions([view.regions for view in views]),
+        saliency=_stack_or_none([view.saliency for view in views]),
+        crop_tries=_stack_or_none([view.crop_tries for view in views]),
         other_image=views[0].other_image,
     )
+
+
+def _stack_or_none(values: Sequence[Any]) -> torch.Tensor | None:
+    """Stack what all views of a data set have, or none has."""
+    return None if values[0] is None else torch.from_numpy(np.stack(values))

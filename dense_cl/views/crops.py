@@ -4,6 +4,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +16,43 @@ from dense_cl.registry import CROPS
 from dense_cl.views.geometry import Size
 
 Box = tuple[int, int, int, int]
+LabelMap = NDArray[np.int16]
+
+
+class Crop(NamedTuple):
+    """A box, and how it came about.
+
+    Attributes:
+        box: (x1, y1, x2, y2) in whole pixels, inside the source.
+        tries: see ``ViewBatch.crop_tries``.
+    """
+
+    box: Box
+    tries: int | None = None
 
 
 class CropPolicy(ABC):
-    """Chooses the boxes of all views of a group together, so that it may relate them."""
+    """Chooses the boxes of all views of a group together, so that it may relate them.
+
+    Attributes:
+        needs_objects: whether it cannot do without a label map of what is salient.
+    """
+
+    needs_objects = False
 
     @abstractmethod
-    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
-        """Return ``count`` boxes (x1, y1, x2, y2) in whole pixels, inside the source."""
+    def sample(
+        self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
+    ) -> list[Crop]:
+        """Return ``count`` crops.
+
+        Args:
+            source_size: height and width of the image.
+            count: how many.
+            rng: of all that is random.
+            objects: (h, w) id of the salient object at each pixel, -1 for none, of the whole
+                image, perhaps at a lower resolution; None if nobody looked.
+        """
 
 
 @CROPS.register_module()
@@ -50,9 +80,11 @@ class RandomResizedCrop(CropPolicy):
         self.scale = (float(scale[0]), float(scale[1]))
         self.ratio = (float(ratio[0]), float(ratio[1]))
 
-    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
-        """Return ``count`` independent boxes."""
-        return [self._box(*source_size, rng) for _ in range(count)]
+    def sample(
+        self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
+    ) -> list[Crop]:
+        """Return ``count`` independent crops."""
+        return [Crop(self._box(*source_size, rng)) for _ in range(count)]
 
     def _box(self, height: int, width: int, rng: random.Random) -> Box:
         log_low, log_high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -103,10 +135,13 @@ class MinOverlapCrop(RandomResizedCrop):
             raise DenseCLError(f"tries must be at least 1, not {tries}")
         self.min_overlap, self.tries = float(min_overlap), tries
 
-    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
-        """Return ``count`` boxes."""
+    def sample(
+        self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
+    ) -> list[Crop]:
+        """Return ``count`` crops."""
         first = self._box(*source_size, rng)
-        return [first, *(self._partner(first, source_size, rng) for _ in range(count - 1))]
+        others = (self._partner(first, source_size, rng) for _ in range(count - 1))
+        return [Crop(box) for box in (first, *others)]
 
     def _partner(self, first: Box, source_size: Size, rng: random.Random) -> Box:
         for _ in range(self.tries):
@@ -140,8 +175,10 @@ class MultiScaleCrop(CropPolicy):
     ) -> None:
         self.crops = [RandomResizedCrop(scale, ratio) for scale in scales]
 
-    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
-        """Return a box for each scale.
+    def sample(
+        self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
+    ) -> list[Crop]:
+        """Return a crop for each scale.
 
         Raises:
             DenseCLError: ``count`` is not the number of scales.
@@ -157,9 +194,11 @@ class MultiScaleCrop(CropPolicy):
 class WholeImage(CropPolicy):
     """The whole source, whatever its aspect ratio (SoCo's first view)."""
 
-    def sample(self, source_size: Size, count: int, rng: random.Random) -> list[Box]:
+    def sample(
+        self, source_size: Size, count: int, rng: random.Random, objects: LabelMap | None = None
+    ) -> list[Crop]:
         """Return ``count`` times the whole source."""
-        return [(0, 0, source_size[1], source_size[0])] * count
+        return [Crop((0, 0, source_size[1], source_size[0]))] * count
 
 
 def overlap_share(first: Box, second: Box) -> float:

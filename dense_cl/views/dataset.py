@@ -15,8 +15,11 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.in_view import regions_in_view
 from dense_cl.regions.provider import IndexedProvider, RegionProvider
+from dense_cl.regions.regions import ImageRegions
 from dense_cl.registry import DATASETS, REGIONS, SOURCES, VIEWS
 from dense_cl.sources.base import ImageSource, StreamingSource, UnreadableImageError
+from dense_cl.views.crops import LabelMap
+from dense_cl.views.geometry import Size
 from dense_cl.views.group import View, ViewGroup
 
 
@@ -39,13 +42,14 @@ class Unreadable:
 
 
 class _Views:
-    """What both data sets share: view groups, regions, and how an image becomes a sample."""
+    """What both data sets share: view groups, providers, and how an image becomes a sample."""
 
     def __init__(
         self,
         views: Sequence[Mapping[str, Any] | ViewGroup],
         seed: int,
         regions: Mapping[str, Any] | RegionProvider | None,
+        saliency: Mapping[str, Any] | RegionProvider | None,
     ) -> None:
         if not views:
             raise DenseCLError("views is empty: give at least one ViewGroup")
@@ -53,25 +57,79 @@ class _Views:
         for number, group in enumerate(self.groups):
             if group.crops_of is not None:
                 group.take_crops(self.groups[:number])
-        self.regions: RegionProvider | None = (
-            REGIONS.build(dict(regions)) if isinstance(regions, Mapping) else regions
-        )
+        self.regions, self.saliency = build_provider(regions), build_provider(saliency)
+        wanting = [g.crop for g in self.groups if g.crop is not None and g.crop.needs_objects]
+        if wanting and self.saliency is None:
+            raise DenseCLError(
+                f"crop {type(wanting[0]).__name__} needs to know what is salient: set"
+                " train_dataloader.dataset.saliency (docs/crops.md)."
+            )
         self.seed = int(seed)
+
+    def indexed(self) -> Iterator[IndexedProvider]:
+        """Yield the providers that go by the index of an image."""
+        for provider in (self.regions, self.saliency):
+            if isinstance(provider, IndexedProvider):
+                yield provider
 
     def sample(self, image: NDArray[np.uint8], epoch: int, index: int, name: str) -> Sample:
         """Make the sample; any error inside a pipeline comes out with the file's name."""
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # the workers themselves are the parallelism
         with naming(name):
+            objects = self.objects(image, index)
             views = [
-                view
+                with_saliency(view, objects)
                 for number, group in enumerate(self.groups)
-                for view in group(image, (self.seed, epoch, index, number))
+                for view in group(image, (self.seed, epoch, index, number), objects)
             ]
             if self.regions is not None:
                 found = self.regions(image, index)
                 views = [replace(v, regions=regions_in_view(found, v.geometry)) for v in views]
         return Sample(views, index, name)
+
+    def objects(self, image: NDArray[np.uint8], index: int) -> LabelMap | None:
+        """Return the ids of what is salient in an image, None without a provider.
+
+        Raises:
+            DenseCLError: the provider gives boxes only, or a map that is not of this image.
+        """
+        if self.saliency is None:
+            return None
+        label_map = self.saliency(image, index).label_map
+        name = type(self.saliency).__name__
+        if label_map is None:
+            raise DenseCLError(
+                f"saliency {name} gives boxes only: use a provider of label maps (docs/crops.md)"
+            )
+        size, found = (image.shape[0], image.shape[1]), (label_map.shape[0], label_map.shape[1])
+        if not _fits(found, size):
+            raise DenseCLError(
+                f"saliency {name} gives a map of {found} for an image of {size} (height, width),"
+                " which has another aspect ratio: make the map from this very image, at its size or"
+                " reduced with its aspect ratio kept"
+            )
+        return label_map
+
+
+def with_saliency(view: View, objects: LabelMap | None) -> View:
+    """Show what is salient in an image as a view of it sees it."""
+    if objects is None:
+        return view
+    seen = regions_in_view(ImageRegions(objects), view.geometry).label_map
+    assert seen is not None
+    return replace(view, saliency=seen >= 0)
+
+
+def _fits(map_size: Size, size: Size) -> bool:
+    """Whether a map is the image reduced by one factor, but for a pixel of the map by rounding."""
+    factors = [m / s for m, s in zip(map_size, size, strict=True)]
+    return min(map_size) > 0 and abs(factors[0] - factors[1]) <= 1 / size[0] + 1 / size[1]
+
+
+def build_provider(config: Mapping[str, Any] | RegionProvider | None) -> RegionProvider | None:
+    """Build a region provider from its config, if it is not one already."""
+    return REGIONS.build(dict(config)) if isinstance(config, Mapping) else config
 
 
 @contextlib.contextmanager
@@ -107,6 +165,8 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         views: view groups (configs or objects).
         seed: with epoch and index, all that the views of an image depend on.
         regions: region provider (config or object), for objectives that look at regions.
+        saliency: region provider (config or object) whose label map says what is salient, for crop
+            policies and objectives that look at that (docs/crops.md).
     """
 
     def __init__(
@@ -115,12 +175,13 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         views: Sequence[Mapping[str, Any] | ViewGroup],
         seed: int = 0,
         regions: Mapping[str, Any] | RegionProvider | None = None,
+        saliency: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
         self.source: ImageSource = _build_source(source, False, "StreamViewDataset")
-        self._views = _Views(views, seed, regions)
+        self._views = _Views(views, seed, regions, saliency)
         self.groups = self._views.groups
-        if isinstance(self._views.regions, IndexedProvider):
-            self._views.regions.bind(self.source)
+        for provider in self._views.indexed():
+            provider.bind(self.source)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -133,6 +194,13 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         except UnreadableImageError as error:
             return Unreadable(index, error.name, error.reason)
         return self._views.sample(image, epoch, index, self.source.name(index))
+
+    def objects(self, image: NDArray[np.uint8], index: int) -> LabelMap | None:
+        """Return the (h, w) ids of what is salient in an image, -1 for what is not.
+
+        None if the data set has no ``saliency``.
+        """
+        return self._views.objects(image, index)
 
 
 @DATASETS.register_module()
@@ -147,6 +215,7 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         views: view groups (configs or objects).
         seed: with epoch and name, all that the views of an image depend on.
         regions: region provider (config or object) that needs the image alone.
+        saliency: as for ``ViewDataset``, of a provider that needs the image alone.
     """
 
     def __init__(
@@ -155,14 +224,15 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         views: Sequence[Mapping[str, Any] | ViewGroup],
         seed: int = 0,
         regions: Mapping[str, Any] | RegionProvider | None = None,
+        saliency: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
         self.source: StreamingSource = _build_source(source, True, "ViewDataset")
-        self._views = _Views(views, seed, regions)
+        self._views = _Views(views, seed, regions, saliency)
         self.groups = self._views.groups
-        if isinstance(self._views.regions, IndexedProvider):
+        for provider in self._views.indexed():
             raise DenseCLError(
-                f"regions {type(self._views.regions).__name__} go by the index of an image, which a"
-                " stream does not have: use a provider that looks at the image alone, or files"
+                f"regions {type(provider).__name__} go by the index of an image, which a stream"
+                " does not have: use a provider that looks at the image alone, or files"
             )
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()

@@ -1,7 +1,7 @@
 """View groups: how many views of an image, of what size, cropped and augmented how."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.regions import ViewRegions
 from dense_cl.registry import CROPS, VIEWS
-from dense_cl.views.crops import CropPolicy, crop_and_resize
+from dense_cl.views.crops import CropPolicy, LabelMap, crop_and_resize
 from dense_cl.views.geometry import Size, ViewGeometry
 from dense_cl.views.pipeline import Pipeline, Transform
 from dense_cl.views.randomness import random_from
@@ -26,12 +26,16 @@ class View:
         image: (H, W, 3) uint8 RGB, C-contiguous.
         geometry: where it lies in the source.
         regions: what it shows of the regions of the image; None without a provider.
+        saliency: (H, W) bool, its salient pixels; None without a provider.
+        crop_tries: see ``ViewBatch``.
         other_image: its source is another image than that of the sample's first view.
     """
 
     image: NDArray[np.uint8]
     geometry: ViewGeometry
     regions: ViewRegions | None = None
+    saliency: NDArray[np.bool_] | None = None
+    crop_tries: int | None = None
     other_image: bool = False
 
 
@@ -90,33 +94,39 @@ class ViewGroup:
             )
         self.crop = other.crop
 
-    def __call__(self, image: NDArray[np.uint8], key: Sequence[int]) -> list[View]:
+    def __call__(
+        self, image: NDArray[np.uint8], key: Sequence[int], objects: LabelMap | None = None
+    ) -> list[View]:
         """Make the views of an (H, W, 3) image; nothing random but ``key`` decides them.
 
         Args:
             image: the image.
             key: such as (seed, epoch, index, number of the group); the last part is the group's.
+            objects: what is salient in the image, for the crop policy (``CropPolicy.sample``).
         """
         source_size: Size = (image.shape[0], image.shape[1])
+        tries: list[int | None] = [None] * self.count
         if self.crop is None:
             starts = [(image, ViewGeometry.identity(source_size))] * self.count
         else:
             # With the key of the group that they are of, the boxes come out the same again.
             drawn_by = key if self.crops_of is None else (*key[:-1], self.crops_of)
-            boxes = self.crop.sample(source_size, self.count, random_from(*drawn_by))
+            crops = self.crop.sample(source_size, self.count, random_from(*drawn_by), objects)
             starts = [
                 (
-                    crop_and_resize(image, box, self.size),
-                    ViewGeometry.from_box(box, self.size, source_size),
+                    crop_and_resize(image, crop.box, self.size),
+                    ViewGeometry.from_box(crop.box, self.size, source_size),
                 )
-                for box in boxes
+                for crop in crops
             ]
+            tries = [crop.tries for crop in crops]
         if self.shared.transforms:
             starts = [self.shared(*start, (*key, _SHARED)) for start in starts]
-        return [
+        views = [
             self._finish(*self.pipeline(*start, (*key, number)))
             for number, start in enumerate(starts)
         ]
+        return [replace(v, crop_tries=t) for v, t in zip(views, tries, strict=True)]
 
     def _finish(self, image: NDArray, geometry: ViewGeometry) -> View:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

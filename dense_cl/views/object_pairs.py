@@ -12,21 +12,24 @@ from dense_cl.errors import DenseCLError
 from dense_cl.mining.object_pairs import ObjectPairs, different
 from dense_cl.mining.settings import MiningSettings
 from dense_cl.regions.provider import RegionProvider
-from dense_cl.registry import DATASETS, REGIONS, VIEWS
+from dense_cl.registry import DATASETS, VIEWS
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.views.box_jitter import BoxJitter
 from dense_cl.views.crops import Box, crop_and_resize
-from dense_cl.views.dataset import Sample, Unreadable, ViewDataset, naming
+from dense_cl.views.dataset import (
+    Sample,
+    Unreadable,
+    ViewDataset,
+    build_provider,
+    naming,
+    with_saliency,
+)
 from dense_cl.views.geometry import ViewGeometry
 from dense_cl.views.group import View, ViewGroup
 from dense_cl.views.pipeline import Transform
 from dense_cl.views.randomness import random_from
 
 _NOT_MINED = "could not be read when pairs were mined: mine again now that it can"
-
-
-def _provider(regions: Mapping[str, Any] | RegionProvider) -> RegionProvider:
-    return REGIONS.build(dict(regions)) if isinstance(regions, Mapping) else regions
 
 
 @VIEWS.register_module()
@@ -64,6 +67,7 @@ class ObjectPairDataset(ViewDataset):
         pairs: file of ``dense-cl mine``: what it writes, and training reads.
         patches: two ``PatchGroup`` (configs or objects), for the first and the second of a pair.
         box_jitter: options of ``BoxJitter``.
+        saliency: see ``ViewDataset``; the patches show it too.
         regions: region provider, of which ``dense-cl mine`` takes the boxes. Training looks at
             the pairs only; it refuses those that were mined from other regions.
         mining: options of ``dense_cl.mining.settings.MiningSettings``, for ``dense-cl mine``;
@@ -83,14 +87,16 @@ class ObjectPairDataset(ViewDataset):
         seed: int = 0,
         regions: Mapping[str, Any] | RegionProvider | None = None,
         mining: Mapping[str, Any] | None = None,
+        saliency: Mapping[str, Any] | RegionProvider | None = None,
     ) -> None:
-        super().__init__(source, views, seed)
+        super().__init__(source, views, seed, saliency=saliency)
         wanted = {
             "data_fingerprint": self.source.fingerprint(),
             **asdict(MiningSettings(**(mining or {}))),
         }
-        if regions is not None:
-            wanted["regions"] = _provider(regions).settings()
+        provider = build_provider(regions)
+        if provider is not None:
+            wanted["regions"] = provider.settings()
         self.pairs = ObjectPairs.read(pairs)
         differences = different(self.pairs.meta, wanted)
         if differences or len(self.pairs) != len(self.source):
@@ -122,8 +128,10 @@ class ObjectPairDataset(ViewDataset):
         moved = self.box_jitter(region, (image.shape[0], image.shape[1]), rng)
         cuts = [(image, region), (image, moved), (image, own), (partner, other)]
         with naming(sample.name):
+            own_objects = self.objects(image, index)
+            objects = [own_objects] * 3 + [self.objects(partner, neighbour)]
             patches = [
-                self.patches[number % 2].cut(*cut, (*stem, number))
+                with_saliency(self.patches[number % 2].cut(*cut, (*stem, number)), objects[number])
                 for number, cut in enumerate(cuts)
             ]
         patches[-1] = replace(patches[-1], other_image=True)

@@ -1,6 +1,7 @@
 """The Learner: what it returns, who gets gradients, when the EMA and the banks move."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,17 @@ def test_terms_are_weighted_and_sum_to_the_loss():
     terms = losses_of(learner, random_data(3))
     assert terms["loss_dense_info_nce"] == 0.5 * terms["dense_info_nce"]
     assert "effective_rank" not in terms
+
+
+def test_how_crops_came_about_is_logged_but_no_loss():
+    learner = densecl()
+    data = random_data(4)
+    tries = torch.tensor([1, 3, 0, -1])
+    data["views"] = [replace(view, crop_tries=tries) for view in data["views"]]
+    total, logged = learner.parse_losses(losses_of(learner, data))
+    kinds = ("first_try", "retry", "constructed", "unconstrained")
+    assert [float(logged[f"crop_{kind}"]) for kind in kinds] == [0.25] * 4
+    torch.testing.assert_close(total, logged["loss_info_nce"] + logged["loss_dense_info_nce"])
 
 
 def test_forward_changes_nothing_but_batch_norm():

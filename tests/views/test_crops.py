@@ -13,13 +13,15 @@ from dense_cl.views.crops import RandomResizedCrop, crop_and_resize
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**31))
 def test_boxes_lie_inside_the_source(height, width, seed):
-    for x1, y1, x2, y2 in RandomResizedCrop().sample((height, width), 3, random.Random(seed)):
+    crops = RandomResizedCrop().sample((height, width), 3, random.Random(seed))
+    for (x1, y1, x2, y2), tries in crops:
+        assert tries is None
         assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
 
 
 def test_boxes_are_distributed_as_torchvisions():
     policy, rng = RandomResizedCrop(scale=(0.2, 1.0)), random.Random(0)
-    boxes = np.array(policy.sample((120, 200), 4000, rng))
+    boxes = np.array([crop.box for crop in policy.sample((120, 200), 4000, rng)])
     ours = np.stack([boxes[:, 0], boxes[:, 1], *(boxes[:, 2:] - boxes[:, :2]).T])
     torch.manual_seed(0)
     image = torch.zeros(1, 120, 200)
@@ -34,8 +36,8 @@ def test_boxes_are_distributed_as_torchvisions():
 
 def test_a_strip_falls_back_to_its_centre():
     policy = RandomResizedCrop(scale=(0.9, 1.0))
-    assert policy.sample((10, 200), 1, random.Random(0)) == [(93, 0, 106, 10)]
-    assert policy.sample((200, 10), 1, random.Random(0)) == [(0, 93, 10, 106)]
+    assert policy.sample((10, 200), 1, random.Random(0))[0].box == (93, 0, 106, 10)
+    assert policy.sample((200, 10), 1, random.Random(0))[0].box == (0, 93, 10, 106)
 
 
 @settings(max_examples=25, deadline=None)

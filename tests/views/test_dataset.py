@@ -97,7 +97,7 @@ def test_unreadable_files_are_left_out_and_named():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_in_the_pipeline_names_the_file(workers):
     class Broken(ViewGroup):
-        def __call__(self, image, key):
+        def __call__(self, image, key, objects=None):
             raise ZeroDivisionError("oops")
 
     dataset = ViewDataset(NoiseSource(2), [Broken(count=1, size=(8, 8))])

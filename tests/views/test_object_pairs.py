@@ -16,8 +16,10 @@ from dense_cl.mining.candidates import candidate_boxes, overlap
 from dense_cl.mining.object_pairs import ObjectPairs
 from dense_cl.mining.settings import MiningSettings
 from dense_cl.regions.provider import RegionProvider
+from dense_cl.regions.regions import ImageRegions
 from dense_cl.views.box_jitter import BoxJitter
 from dense_cl.views.collate import collate_views
+from dense_cl.views.crops import Crop
 from dense_cl.views.dataset import Unreadable
 from dense_cl.views.group import ViewGroup
 from dense_cl.views.object_pairs import ObjectPairDataset, PatchGroup
@@ -82,8 +84,8 @@ def write_pairs(file, readable=IMAGES):
     return str(file)
 
 
-def build(pairs, broken=(), patches=(PLAIN, FLIPPED), seed=0):
-    return ObjectPairDataset(Ramp(IMAGES, broken), [VIEW], pairs, patches, seed=seed)
+def build(pairs, broken=(), patches=(PLAIN, FLIPPED), **options):
+    return ObjectPairDataset(Ramp(IMAGES, broken), [VIEW], pairs, patches, **options)
 
 
 def source_box(view):
@@ -115,6 +117,22 @@ def test_patches_are_what_they_are_said_to_be(pairs):
         drawn.add((tuple(region), tuple(own), shown[5]))
     regions, owns, partners = (set(values) for values in zip(*drawn, strict=True))
     assert len(regions) == 3 and len(owns) == 2 and partners == {5, 0}
+
+
+def test_every_view_shows_what_is_salient_in_its_own_image(pairs):
+    class RightOf(RegionProvider):
+        """Salient are the columns from 5 times the number of the image on."""
+
+        def __call__(self, image, index):
+            columns = np.arange(image.shape[1]) >= 5 * image[0, 0, 2]
+            return ImageRegions(np.where(columns, 0, -1).astype(np.int16)[None].repeat(40, 0))
+
+    dataset = build(pairs, saliency=RightOf())
+    for epoch in range(10):
+        for view in dataset[(epoch, 4)].views:
+            centre = view.geometry.cell_centres(view.geometry.view_size)[:, 0]
+            expected = np.floor(centre) >= 5 * int(view.image[0, 0, 2])
+            np.testing.assert_array_equal(view.saliency.ravel(), expected)
 
 
 def test_the_same_whatever_the_workers_and_the_order(pairs):
@@ -199,8 +217,8 @@ def test_a_patch_is_what_a_view_group_makes_of_that_crop():
     box = (3, 4, 30, 36)
 
     class Fixed:
-        def sample(self, source_size, count, rng):
-            return [box]
+        def sample(self, source_size, count, rng, objects):
+            return [Crop(box)]
 
     blur = [dict(type="GaussianBlur", p=0.5), dict(type="Rotate", limit=20, p=0.5)]
     group = ViewGroup(1, (16, 16), Fixed(), blur)

@@ -1,0 +1,123 @@
+"""Saliency maps that are files already."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from mmengine.logging import print_log
+from numpy.typing import NDArray
+from PIL import Image
+
+from dense_cl.errors import DenseCLError
+from dense_cl.regions.provider import IndexedProvider, require
+from dense_cl.regions.saliency.mask_files import SUFFIXES, find_masks, mask_names
+from dense_cl.regions.saliency.provider import SaliencyProvider
+from dense_cl.registry import REGIONS
+from dense_cl.sources.base import ImageSource
+from dense_cl.sources.files import PackedStrings
+
+_MODES = {"1", "L"}
+_LISTED = 20
+ERROR, NOTHING = "error", "nothing"
+
+
+@REGIONS.register_module()
+@dataclass(frozen=True)
+class SaliencyMasks(SaliencyProvider, IndexedProvider):
+    """A folder of grey maps, one an image, as DeepUSPS or ``dense-cl saliency --maps`` write them.
+
+    ``root/a/b.png`` (or ``.jpg``, ``.jpeg``) belongs to the image ``a/b.jpg`` of the source, and
+    to no other. 0 is not salient, 255 is. A map may be smaller or larger than its photo, if its
+    sides have the same ratio within a pixel. One that is 0 everywhere says that nothing is salient.
+
+    Attributes:
+        root: the folder.
+        missing: what to do about images whose mask is missing or an empty file: ``'error'``, or
+            ``'nothing'``: in them nothing is salient; they are counted, and named in the log, when
+            the source is bound. A mask that cannot be read or has another shape is always an error.
+        lacking: names of those images, after ``bind``.
+    """
+
+    root: str
+    missing: str = ERROR
+    lacking: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _files: PackedStrings = field(default=PackedStrings([]), init=False, repr=False)
+
+    cacheable: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.missing in (ERROR, NOTHING), self, f"missing is '{ERROR}' or '{NOTHING}'")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options."""
+        options = ("root", "missing", "threshold", "min_share", "max_share")
+        return {"type": "SaliencyMasks", **{name: getattr(self, name) for name in options}}
+
+    def bind(self, source: ImageSource) -> None:
+        """Find the mask of every image.
+
+        Raises:
+            DenseCLError: masks are missing or empty and ``missing`` is ``'error'``; two files, or
+                two images, claim each other.
+        """
+        names = mask_names(source, self)
+        found, others = find_masks(self.root, names)
+        lacking = tuple(name for name in names if name not in found)
+        if lacking:
+            strangers = (
+                f" {len(others)} masks belong to no image, for example '{others[0]}': are they"
+                " misnamed?"
+                if others
+                else ""
+            )
+            text = f"{len(lacking)} of {len(names)} images have no mask in '{self.root}', or an"
+            if self.missing == ERROR:
+                raise DenseCLError(
+                    f"regions SaliencyMasks: {text} empty one, for example of '{lacking[0]}'"
+                    f" ({', '.join(SUFFIXES)}).{strangers} Add them, or set missing='{NOTHING}'."
+                )
+            listed = ", ".join(lacking[:_LISTED]) + (", ..." if len(lacking) > _LISTED else "")
+            print_log(
+                f"saliency masks: {text} empty one, and count as having nothing salient:"
+                f" {listed}.{strangers}",
+                logger="current",
+                level=30,
+            )
+        # Frozen for its options; what it knows of a source is not one of them.
+        object.__setattr__(self, "lacking", lacking)
+        object.__setattr__(self, "_files", PackedStrings(found.get(name, "") for name in names))
+
+    def saliency(self, image: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
+        """Read the map of one image; zeros where there is none.
+
+        Raises:
+            DenseCLError: it cannot be read, has colours, or another shape than the photo.
+        """
+        name = self._files[index]
+        if not name:
+            return np.zeros((1, 1), dtype=np.float32)
+        values = _read(os.path.join(self.root, name))
+        (height, width), (rows, columns) = image.shape[:2], values.shape
+        off = min(abs(rows * width / height - columns), abs(columns * height / width - rows))
+        if off > 1:
+            raise DenseCLError(
+                f"mask '{os.path.join(self.root, name)}' has {columns}x{rows} pixels, another shape"
+                f" than its photo of {width}x{height}. Is it the mask of another image? Otherwise"
+                " resize it."
+            )
+        return values.astype(np.float32) / 255
+
+
+def _read(file: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as picture:
+            mode, values = picture.mode, np.array(picture.convert("L"))
+    except Exception as error:  # Pillow's plugins let any exception escape on malformed input
+        raise DenseCLError(f"mask '{file}' cannot be read: {error}") from None
+    if mode not in _MODES:
+        raise DenseCLError(
+            f"mask '{file}' is a {mode} picture; a saliency map has one channel of 8 bits."
+        )
+    return values
