@@ -61,6 +61,9 @@ class LocalizationSettings:
                 raise DenseCLError(f"localization: {rule}; got {self}")
 
 
+DEFAULTS = LocalizationSettings()
+
+
 @dataclass(frozen=True, eq=False)
 class Found:
     """What was found in one image.
@@ -80,7 +83,7 @@ def find_objects(
     backbone: FrozenBackbone,
     image: NDArray[np.uint8],
     number: int,
-    settings: LocalizationSettings = LocalizationSettings(),
+    settings: LocalizationSettings = DEFAULTS,
 ) -> Found:
     """Look for the object of an (H, W, 3) image.
 
@@ -142,9 +145,7 @@ def _key_views(count: int, size: int) -> ViewGroup:
         (size, size),
         dict(type="RandomResizedCrop", scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3)),
         [
-            dict(
-                type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8
-            ),
+            dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
             dict(type="ToGray", p=0.2),
             dict(type="HorizontalFlip", p=0.5),
         ],

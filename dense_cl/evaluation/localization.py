@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
-from dense_cl.evaluation.find_objects import Found, LocalizationSettings, find_objects
+from dense_cl.evaluation.find_objects import (
+    DEFAULTS,
+    Found,
+    LocalizationSettings,
+    find_objects,
+)
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.localization_metrics import (
     HIT_IOU,
@@ -39,18 +44,19 @@ Observe = Callable[[Mapping[str, Any], ImageObjects, Found], None]
 def evaluate_localization(
     backbone: str | Path | torch.nn.Module,
     images: AnnotatedImages,
-    settings: LocalizationSettings = LocalizationSettings(),
+    settings: LocalizationSettings = DEFAULTS,
     progress: Callable[[int, int], None] = lambda done, total: None,
     observe: Observe = lambda record, objects, found: None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Compare what ``find_objects`` finds with annotated objects, beside baselines.
 
-    - ``corloc``: share of images in which a box has an IoU of at least 0.5 with an object (Deselaers
-      et al., IJCV 2012; valeoai/LOST ``main_lost.py``).
+    - ``box_iou``: mean of a box's largest IoU with an object.
+    - ``corloc``: share of images in which that is at least 0.5 (valeoai/LOST ``main_lost.py``).
     - ``pointing``: share of images in which the largest value lies on an object.
     - ``iou``: mean IoU of what an attention map marks with the union of the objects.
-    - ``max_f``, ``mae``, ``s_measure``: the found region as a saliency map, against the union of the
-      objects' masks; only of images all of whose objects have masks.
+    - ``max_f``, ``mae``, ``s_measure``: the found region as a saliency map, against the union of
+      the objects' masks; only of images all of whose objects have masks.
 
     Args:
         backbone: exported file, ``random``, ``random:ARCH``, or a module that returns stage maps.
@@ -58,6 +64,7 @@ def evaluate_localization(
         settings: how objects are looked for.
         progress: called with (images done, images in all) after each.
         observe: called with the record, the objects and what was found of each image.
+        limit: look at so many images only, evenly spread over the set.
 
     Returns:
         Plain values ready for JSON: ``scores`` (score -> who -> value and interval, in [0, 1]),
@@ -76,8 +83,9 @@ def evaluate_localization(
     records: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     without = outside = 0
-    for number in range(len(images)):
-        progress(number, len(images))
+    chosen = spread(len(images), limit)
+    for done, number in enumerate(chosen):
+        progress(done, len(chosen))
         try:
             objects = images.load(number)
         except UnreadableImageError as error:
@@ -97,10 +105,10 @@ def evaluate_localization(
             {"image": images.name(number), "objects": len(objects.boxes), "boxes": boxes} | plain
         )
         observe(records[-1], objects, found)
-    progress(len(images), len(images))
+    progress(len(chosen), len(chosen))
     if not records:
         raise DenseCLError(
-            f"none of {len(images)} images has an object to find: {without} have none,"
+            f"none of {len(chosen)} images has an object to find: {without} have none,"
             f" {len(unreadable)} cannot be read"
         )
     return {
@@ -124,6 +132,15 @@ def evaluate_localization(
         "records": records,
         "versions": versions(),
     }
+
+
+def spread(count: int, limit: int | None) -> list[int]:
+    """Return at most ``limit`` of ``count`` places, evenly spread."""
+    if limit is None or limit >= count:
+        return list(range(count))
+    if limit < 1:
+        raise DenseCLError(f"--limit is {limit}; it is 1 or more.")
+    return np.linspace(0, count - 1, limit).round().astype(int).tolist()
 
 
 def score_image(

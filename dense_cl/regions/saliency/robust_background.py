@@ -81,7 +81,9 @@ def optimised(labels: NDArray[np.int64], image: NDArray[np.uint8]) -> Array:
     levels = as_levels(contrast)
     contrast = np.where(levels < otsu_level(levels), 0, contrast)  # authors' code only
 
-    smooth = np.where(_two_steps(adjacent, border), _gaussian(colour_distance, _SIGMA_NEIGHBOURS), 0)
+    smooth = np.where(
+        _two_steps(adjacent, border), _gaussian(colour_distance, _SIGMA_NEIGHBOURS), 0
+    )
     smooth = smooth + _MU * adjacent
     np.fill_diagonal(smooth, 0)
     weight = _BACKGROUND_WEIGHT * np.where(connectivity > _SURE, _SURE_WEIGHT, background)

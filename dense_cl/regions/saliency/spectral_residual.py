@@ -42,9 +42,7 @@ class SpectralResidual(SaliencyProvider):
         # A frequency that the image has nothing of has no logarithm; it stays without weight.
         amplitude = np.abs(spectrum)
         log_amplitude = np.log(np.maximum(amplitude, 1e-12))
-        residual = log_amplitude - cv2.blur(
-            log_amplitude, (3, 3), borderType=cv2.BORDER_REPLICATE
-        )
+        residual = log_amplitude - cv2.blur(log_amplitude, (3, 3), borderType=cv2.BORDER_REPLICATE)
         phase = spectrum / np.maximum(amplitude, 1e-12)
         back = np.abs(np.fft.ifft2(np.exp(residual) * phase)) ** 2
         smooth = cv2.GaussianBlur(back, (11, 11), self.sigma, borderType=cv2.BORDER_CONSTANT)
