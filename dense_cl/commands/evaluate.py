@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_classification(
         _add_task(tasks, "classification", "kNN and linear classification of frozen features")
     )
+    evaluate_objects.add_backgrounds(
+        _add_task(tasks, "backgrounds", "how much frozen features tell of the background")
+    )
     evaluate_objects.add_localization(
         _add_task(
             tasks, "localization", "where frozen features see objects, against where they are"

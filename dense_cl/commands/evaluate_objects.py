@@ -41,6 +41,63 @@ def add_localization(task: argparse.ArgumentParser) -> None:
     task.set_defaults(evaluate=_localization)
 
 
+def add_backgrounds(task: argparse.ArgumentParser) -> None:
+    """Declare the options of ``evaluate backgrounds``."""
+    for split in ("train", "test"):
+        task.add_argument(
+            f"--{split}", required=True, metavar="JSON", help=f"COCO JSON with masks, {split} set"
+        )
+        task.add_argument(
+            f"--{split}-images", metavar="DIR", help="its photos (default: found from the JSON)"
+        )
+    task.add_argument("--size", type=int, default=224, help="side of the images (224)")
+    task.add_argument(
+        "--min-images", type=int, default=5, help="smaller classes are left out (5, in both sets)"
+    )
+    task.add_argument(
+        "--coarse", action="store_true", help="classes are the supercategories of the JSON"
+    )
+    task.add_argument("--l2", type=float, default=1e-3, help="penalty of the linear classifier")
+    task.set_defaults(evaluate=_backgrounds)
+
+
+def _backgrounds(args: argparse.Namespace) -> dict[str, Any]:
+    from dense_cl.evaluation.background_challenge import evaluate_backgrounds
+    from dense_cl.evaluation.objects import CocoImages
+
+    meters: dict[str, Progress] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        meters.setdefault(what, Progress(what))(done, total)
+
+    result = evaluate_backgrounds(
+        args.backbone,
+        CocoImages(args.train, args.train_images),
+        CocoImages(args.test, args.test_images),
+        size=args.size,
+        min_images=args.min_images,
+        coarse=args.coarse,
+        l2=args.l2,
+        seed=args.seed,
+        progress=progress,
+    )
+    for classifier, by_variant in result["accuracy"].items():
+        print(classifier)
+        for name, value in (by_variant | result["gaps"][classifier]).items():
+            _print_row(name.replace("_", " "), value)
+    left = result["left_out"]
+    print(
+        f"{len(result['classes'])} classes, {len(result['records'])} test images; left out:"
+        f" {len(left['classes'])} classes, "
+        + ", ".join(
+            f"{left[what]['unusable']} unusable and {len(left[what]['unreadable'])} unreadable"
+            f" {what} images"
+            for what in ("train", "test")
+        )
+    )
+    return result
+
+
 def _localization(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.evaluation.find_objects import LocalizationSettings
     from dense_cl.evaluation.localization import evaluate_localization
@@ -75,7 +132,7 @@ def _localization(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_row(name: str, value: dict[str, Any]) -> None:
     low, high = value["interval"]
-    print(f"{name:>16}  {100 * value['score']:5.1f}  [{100 * low:.1f}, {100 * high:.1f}]")
+    print(f"{name:>26}  {100 * value['score']:5.1f}  [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def _print_left_out(result: dict[str, Any]) -> None:

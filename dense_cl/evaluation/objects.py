@@ -75,6 +75,10 @@ class AnnotatedImages(ABC):
 class CocoImages(AnnotatedImages):
     """The objects of a COCO JSON; crowds are none.
 
+    Attributes:
+        labels: content of the JSON.
+        supercategories: of the categories that have one, by name.
+
     Args:
         annotations: the JSON.
         images: folder its file names start from; looked for around the JSON if not given.
@@ -86,6 +90,9 @@ class CocoImages(AnnotatedImages):
     def __init__(self, annotations: str | Path, images: str | Path | None = None) -> None:
         self.labels: Labels = read_labels(annotations, images)
         self._names = {c["id"]: c["name"] for c in self.labels.categories}
+        self.supercategories = {
+            c["name"]: c["supercategory"] for c in self.labels.categories if c.get("supercategory")
+        }
         self._objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         for annotation in self.labels.annotations:
             if not annotation["iscrowd"]:
