@@ -19,7 +19,7 @@ from dense_cl.regions.saliency.token_cut import TAU, token_cut
 from dense_cl.views.crops import crop_and_resize
 from dense_cl.views.group import ViewGroup
 
-_SMALLEST = 32
+_SMALLEST = 32  # pixels; every common stride divides it
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class LocalizationSettings:
     Attributes:
         stage: feature map of LOST and TokenCut, 0 for the shallowest, -1 for the deepest. The last
             but one of a ResNet has a cell every 16 pixels.
-        size: pixels on the longer side of what the backbone sees; smaller photos are enlarged.
+        size: pixels on the longer side of what the backbone sees, see ``scaled``; smaller photos
+            are enlarged.
         k_patches: see ``lost``.
         tau: see ``token_cut``.
         keys: random crops that Grad-CAM compares the image with.
@@ -106,7 +107,9 @@ def find_objects(
     batch = torch.from_numpy(scaled(image, settings.size))[None]
     dense, last = stage_maps(backbone, iter([batch]), (settings.stage, -1))
     grid = standardised(dense[0].permute(1, 2, 0).double().numpy())
-    views = _key_views(settings.keys, settings.size)(image, (settings.seed, number, 0))
+    views = _key_views(settings.keys, _SMALLEST * round(settings.size / _SMALLEST))(
+        image, (settings.seed, number, 0)
+    )
     keys = torch.stack([torch.from_numpy(view.image) for view in views])
     key_KC = stage_maps(backbone, iter([keys]), (-1,))[0].mean(dim=(2, 3))
     return Found(
@@ -131,11 +134,15 @@ def pair_attention(query_CHW: Tensor, key_KC: Tensor) -> Tensor:
 
 
 def scaled(image: NDArray[np.uint8], longer: int) -> NDArray[np.uint8]:
-    """Bring the longer side of an image to so many pixels."""
+    """Bring the longer side of an image to about so many pixels.
+
+    Both sides are rounded to multiples of 32, so that the cells of every common backbone cover the
+    image exactly. This may change its shape a little.
+    """
     height, width = image.shape[:2]
-    scale = longer / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return crop_and_resize(image, (0, 0, width, height), size)
+    scale = longer / max(height, width) / _SMALLEST
+    size = tuple(_SMALLEST * max(1, round(side * scale)) for side in (height, width))
+    return crop_and_resize(image, (0, 0, width, height), (size[0], size[1]))
 
 
 @lru_cache(maxsize=1)

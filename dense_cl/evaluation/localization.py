@@ -150,7 +150,7 @@ def score_image(
 
     The value of ``max_f`` is the curve that its maximum is taken of.
     """
-    size = objects.image.shape[:2]
+    size = objects.size
     generator = np.random.default_rng((settings.seed, number))
     boxes = {
         "lost": found.lost.box(size),
@@ -160,10 +160,11 @@ def score_image(
     }
     ious = {name: best_ious(box[None], objects.boxes) for name, box in boxes.items()}
     ious["random_boxes"] = best_ious(random_boxes(size, generator), objects.boxes)
-    maps = {
+    grid = (found.grad_cam.shape[0], found.grad_cam.shape[1])
+    maps: dict[str, NDArray[Any]] = {
         "grad_cam": found.grad_cam,
-        "centre": centre_map(found.grad_cam.shape),
-        "random": generator.random(found.grad_cam.shape),
+        "centre": centre_map(grid),
+        "random": generator.random(grid),
     }
     truth = objects.region
     scores: Scores = {

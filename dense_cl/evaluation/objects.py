@@ -47,8 +47,13 @@ class ImageObjects:
     def region(self) -> Mask:
         """(H, W): the pixels of all objects, by their masks or else their boxes."""
         if self.masks is not None:
-            return self.masks.any(axis=0)
-        return box_region(self.boxes, self.image.shape[:2])
+            return np.any(self.masks, axis=0)
+        return box_region(self.boxes, self.size)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 class AnnotatedImages(ABC):
@@ -120,7 +125,7 @@ class CocoImages(AnnotatedImages):
         xywh = np.array([o["bbox"] for o in objects], dtype=np.float64).reshape(-1, 4)
         corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         boxes = corners.clip(0, [width, height, width, height])
-        inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
         kept = [o for o, keep in zip(objects, inside, strict=True) if keep]
         return ImageObjects(
             image,
@@ -202,4 +207,4 @@ def box_region(boxes: Boxes, size: tuple[int, int]) -> Mask:
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
     across = (columns >= boxes[:, :1]) & (columns < boxes[:, 2:3])
     down = (rows >= boxes[:, 1:2]) & (rows < boxes[:, 3:])
-    return (down[:, :, None] & across[:, None, :]).any(axis=0)
+    return np.any(down[:, :, None] & across[:, None, :], axis=0)

@@ -32,10 +32,9 @@ class LocalizationPage:
 
     def __call__(self, record: Mapping[str, Any], objects: Any, found: Any) -> None:
         """Draw one image (see ``evaluate_localization``)."""
-        size = objects.image.shape[:2]
         picture, scale = fitted(objects.image, _HEIGHT)
-        boxes = {"truth": objects.boxes, "lost": [found.lost.box(size)]}
-        boxes["token_cut"] = [found.token_cut.box(size)]
+        boxes = {"truth": objects.boxes, "lost": [found.lost.box(objects.size)]}
+        boxes["token_cut"] = [found.token_cut.box(objects.size)]
         drawn = picture
         for name, some in boxes.items():
             scaled = np.array(some).reshape(-1, 4) * scale

@@ -133,9 +133,10 @@ def test_attention_marks_what_the_key_shows_more_of() -> None:
     assert torch.equal(found > 0, object_HW > 0)
 
 
-def test_scaled_keeps_the_shape() -> None:
-    assert scaled(np.zeros((30, 60, 3), np.uint8), 120).shape == (60, 120, 3)
-    assert scaled(np.zeros((300, 2, 3), np.uint8), 100).shape == (100, 1, 3)
+def test_scaled_sides_are_multiples_of_32() -> None:
+    assert scaled(np.zeros((48, 64, 3), np.uint8), 128).shape == (96, 128, 3)
+    assert scaled(np.zeros((213, 320, 3), np.uint8), 320).shape == (224, 320, 3)
+    assert scaled(np.zeros((300, 2, 3), np.uint8), 100).shape == (96, 32, 3)
 
 
 def test_limit_is_spread_evenly() -> None:
