@@ -8,6 +8,7 @@ from dense_cl.commands.progress import Progress
 _NAMES = {
     "corloc": "CorLoc",
     "box_iou": "IoU of box",
+    "box_share": "box's share of the image",
     "pointing": "pointing game",
     "iou": "IoU of map",
     "max_f": "saliency max F",

@@ -53,6 +53,8 @@ def evaluate_localization(
 
     - ``box_iou``: mean of a box's largest IoU with an object.
     - ``corloc``: share of images in which that is at least 0.5 (valeoai/LOST ``main_lost.py``).
+    - ``box_share``: mean share of the image that a box covers: a method that takes the whole image
+      for the object has found nothing.
     - ``pointing``: share of images in which the largest value lies on an object.
     - ``iou``: mean IoU of what an attention map marks with the union of the objects.
     - ``max_f``, ``mae``, ``s_measure``: the found region as a saliency map, against the union of
@@ -167,7 +169,12 @@ def score_image(
         "random": generator.random(grid),
     }
     truth = objects.region
+    area = size[0] * size[1]
     scores: Scores = {
+        "box_share": {
+            name: float((boxes[name][2:] - boxes[name][:2]).prod() / area)
+            for name in ("lost", "token_cut")
+        },
         "box_iou": {name: float(iou.mean()) for name, iou in ious.items()},
         "corloc": {name: float((iou >= HIT_IOU).mean()) for name, iou in ious.items()},
         "pointing": {name: pointing_hit(map_, truth) for name, map_ in maps.items()},

@@ -69,6 +69,8 @@ def test_planted_objects_are_found_exactly() -> None:
     for finder in ("lost", "token_cut"):
         assert scores["corloc"][finder] == {"score": 1.0, "interval": [1.0, 1.0]}
         assert scores["box_iou"][finder]["score"] == 1.0
+        shares = [(x2 - x1) * (y2 - y1) / SIZE**2 for x1, y1, x2, y2 in BOXES]
+        assert scores["box_share"][finder]["score"] == pytest.approx(np.mean(shares))
         # Cells are enlarged bilinearly, so that only the border differs from the mask.
         assert scores["max_f"][finder]["score"] > 0.9
         assert scores["mae"][finder]["score"] < 0.05
