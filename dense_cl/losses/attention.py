@@ -70,6 +70,21 @@ def saliency_on_cells(
     return cells[:, 0]
 
 
+def masked_images(image_BCHW: Tensor, saliency_BHW: Tensor) -> Tensor:
+    """Return images of which only what is salient is left; the rest is zero.
+
+    Normalised images are multiplied by their saliency, as in salesforce/CAST ``moco/datasets.py``,
+    so the rest has the mean colour. An image in which nothing is salient stays as it is: a blank
+    one would change the batch statistics of the others, and its pair has no say anyway.
+
+    Args:
+        image_BCHW: (B, C, H, W).
+        saliency_BHW: (B, H, W) bool.
+    """
+    nothing_B = ~saliency_BHW.flatten(1).any(dim=1)
+    return image_BCHW * (saliency_BHW | nothing_B[:, None, None])[:, None]
+
+
 def attention_loss(
     signed_BHW: Tensor,
     saliency_BHW: Tensor,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dense_cl.losses.attention import masked_images
 from dense_cl.models.batch_shuffle import BatchShuffle
 from dense_cl.models.features import MaskedView, ViewFeatures
 from dense_cl.models.gradient_cache import encode_in_chunks
@@ -69,11 +70,9 @@ class Encoding:
     ) -> dict[MaskedView, ViewFeatures]:
         """Run the salient pixels of views, without gradients, by the encoders that are asked for.
 
-        The normalised image is multiplied by its saliency, as in salesforce/CAST
-        ``moco/datasets.py``, so the rest has the mean colour. An image in which nothing is salient
-        goes through as it is: a blank one would change the batch statistics of the others. Batch
-        statistics are those of the masked images, as in that code; running statistics, which an
-        export takes with it, never hear of them. The target encoder shuffles as it does the view.
+        See ``dense_cl.losses.attention.masked_images``. Batch statistics are those of the masked
+        images, as in salesforce/CAST; running statistics, which an export takes with it, never
+        hear of them. The target encoder shuffles as it does the view.
 
         Args:
             networks: the encoders by name.
@@ -85,9 +84,7 @@ class Encoding:
         for by, v in wanted:
             network, salient_BHW = networks[by], views[v].saliency
             assert network is not None and salient_BHW is not None
-            nothing_B = ~salient_BHW.flatten(1).any(dim=1)
-            shown_BHW = salient_BHW | nothing_B[:, None, None]
-            view = replace(views[v], image=views[v].image * shown_BHW[:, None])
+            view = replace(views[v], image=masked_images(views[v].image, salient_BHW))
             with running_statistics_kept(network):
                 encoded[by, v] = (
                     self._target(network, view, step * len(views) + v)
