@@ -12,6 +12,7 @@ from torch import nn
 from dense_cl.engine.amp import AutocastOptimWrapper
 from dense_cl.errors import DenseCLError
 from dense_cl.models import Learner
+from dense_cl.objectives.localization import grad_cam_attention
 
 BACKBONES = {
     "ours": dict(type="ResNet", depth=18),
@@ -189,14 +190,16 @@ def test_two_attentions_explain_two_objectives():
     learner = build_learner(
         info_nce(), IMAGE_METHODS["simclr"], attention(), attention(of="simclr", layer=0)
     )
-    losses = learner(**prepared(learner))
-    alone = build_learner(IMAGE_METHODS["simclr"], info_nce(), attention(of="info_nce"))
-    torch.manual_seed(0)
-    assert losses["grad_cam_attention"] != losses["grad_cam_attention_2"]
-    features = learner.encode(**prepared(learner))
-    assert list(features.masked) == [("online", 1), ("target", 1)]
-    (explained,) = alone.objectives["grad_cam_attention"]._explained
-    assert explained is alone.objectives["info_nce"]
+    both = learner(**prepared(learner))
+    assert list(learner.encode(**prepared(learner)).masked) == [("online", 1), ("target", 1)]
+    # Each is what it would be without the other; weights are drawn in the order of the list.
+    swapped = build_learner(
+        info_nce(), IMAGE_METHODS["simclr"], attention(of="simclr", layer=0), attention()
+    )
+    other = swapped(**prepared(swapped))
+    assert both["grad_cam_attention"] == other["grad_cam_attention_2"]
+    assert both["grad_cam_attention_2"] == other["grad_cam_attention"]
+    assert both["grad_cam_attention"] != both["grad_cam_attention_2"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,19 @@ def test_two_attentions_explain_two_objectives():
 def test_mistakes(objectives, message):
     with pytest.raises(DenseCLError, match=message):
         build_learner(*objectives)
+
+
+def test_torchs_own_synchronised_norm_is_refused_where_it_is_in_the_way(monkeypatch):
+    """What ``norm_layer`` gives under NCCL; ours is differentiated twice in test_distributed."""
+    monkeypatch.setattr(grad_cam_attention, "world_size", lambda: 2)
+    learner = build_learner(info_nce(), attention())
+    backbone = nn.SyncBatchNorm.convert_sync_batchnorm(learner.backbone)
+    objectives = dict(learner.named_objectives())
+    own = objectives["grad_cam_attention"]
+    own.bind(backbone, objectives)  # in front of the last map it does no harm
+    own.layer = 0
+    with pytest.raises(DenseCLError, match="info_nce and the backbone norm 'BN' or 'GN'"):
+        own.bind(backbone, objectives)
 
 
 def test_data_without_saliency_are_refused():

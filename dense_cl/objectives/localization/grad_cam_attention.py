@@ -8,7 +8,7 @@ from torch import nn
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.losses.attention import attention_loss, saliency_on_cells
-from dense_cl.models.distributed import rescale_mean
+from dense_cl.models.distributed import rescale_mean, world_size
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.grad_cam import score_grad_cam, stage_number
 from dense_cl.models.norm import running_statistics_kept
@@ -61,7 +61,8 @@ class GradCAMAttention(Objective):
         """Find the objective and the layer.
 
         Raises:
-            DenseCLError: no such objective, it has no score of a pair, or no such layer.
+            DenseCLError: no such objective, it has no score of a pair, no such layer, or a batch
+                norm in the way that cannot be differentiated twice.
         """
         scored = {name: o for name, o in objectives.items() if isinstance(o, PairObjective)}
         name = self.of or next(iter(scored), None)
@@ -81,6 +82,15 @@ class GradCAMAttention(Objective):
         self._explained = (explained,)  # a tuple, so that nn.Module does not register it
         self.stage = stage_number(backbone, self.layer)
         self.num_stages = -self.stage
+        behind = [explained] if self.stage == -1 else [explained, backbone]
+        if world_size() > 1 and any(
+            isinstance(m, nn.SyncBatchNorm) for part in behind for m in part.modules()
+        ):
+            raise DenseCLError(
+                "GradCAMAttention: torch's SyncBatchNorm behind the map cannot be differentiated"
+                f" twice: its backward pass sums over processes unseen by autograd. Give {name}"
+                f" {'' if self.stage == -1 else 'and the backbone '}norm 'BN' or 'GN'."
+            )
         self.masked_views = (("target" if explained.target_views else "online", 1),)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
