@@ -72,7 +72,7 @@ def test_images_from_inference_mode_and_without_gradients():
 def test_what_cannot_work_is_refused():
     transformer = frozen(dict(type="TimmBackbone", model_name="vit_tiny_patch16_224"))
     assert pair_grad_cam(transformer, *IMAGES).shape == (3, 4, 6)
-    with pytest.raises(DenseCLError, match="does not depend on this map.*choose another layer"):
+    with pytest.raises(DenseCLError, match="does not depend on this map.*Choose another layer"):
         pair_grad_cam(transformer, *IMAGES, layer="blocks.10")
     with pytest.raises(DenseCLError, match="no map of layer 'layr4'. Did you mean 'layer4'"):
         stage_number(frozen(RESNETS["ours"]), "layr4")
