@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-_KINDS = ("views", "regions", "saliency", "crops", "correspondences", "features")
+_KINDS = ("views", "regions", "saliency", "crops", "correspondences", "features", "attention")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="FILE",
-        help="exported backbone: correspondences and features after training, beside those before",
+        help="weights: correspondences, features and attention after training, beside before",
     )
     parser.add_argument("--images", type=int, default=4, metavar="N", help="evenly spread (4)")
     parser.add_argument(
@@ -33,11 +33,11 @@ def run(args: argparse.Namespace) -> int:
     """Draw, and say where the picture is."""
     from PIL import Image
 
-    from dense_cl.diagnostics import show, show_crops
+    from dense_cl.diagnostics import show, show_attention, show_crops
     from dense_cl.engine.config import parse_options
     from dense_cl.errors import DenseCLError
 
-    weights = args.kind in ("correspondences", "features")
+    weights = args.kind in ("correspondences", "features", "attention")
     if args.backbone is not None and not weights:
         raise DenseCLError(f"--backbone says nothing about {args.kind}; leave it out.")
     options = parse_options(args.cfg_options)
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         "crops": lambda seen: show_crops.show_crops(seen, args.draws),
         "correspondences": lambda seen: show.show_correspondences(seen, args.backbone, args.seed),
         "features": lambda seen: show.show_features(seen, args.backbone, args.seed),
+        "attention": lambda seen: show_attention.show_attention(seen, args.backbone, args.seed),
     }[args.kind]
     drawing = draw(seen)
     folder = Path(args.out)

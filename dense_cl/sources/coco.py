@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import SOURCES
 from dense_cl.sources.decode import MAX_PIXELS
@@ -64,6 +67,40 @@ def read_coco(annotations: str | Path) -> dict[str, Any]:
     if not images:
         raise DenseCLError(f"COCO file '{annotations}' lists no image.")
     return content
+
+
+def decode_mask(
+    segmentation: Any, height: int, width: int, annotations: str | Path
+) -> NDArray[np.bool_]:
+    """Return the (height, width) mask that an annotation's ``segmentation`` describes.
+
+    Args:
+        segmentation: polygons, or run lengths, compressed or not.
+        height: of the image.
+        width: of the image.
+        annotations: the JSON, for messages.
+
+    Raises:
+        DenseCLError: it is none of these, or is of another size.
+    """
+    from pycocotools import mask as coder
+
+    try:
+        if isinstance(segmentation, list):
+            segmentation = coder.merge(coder.frPyObjects(segmentation, height, width))
+        elif isinstance(segmentation["counts"], list):
+            segmentation = coder.frPyObjects(segmentation, *segmentation["size"])
+        mask = np.array(coder.decode(segmentation), dtype=bool)
+    except Exception as error:  # the C code says what it dislikes with all kinds of exceptions
+        raise DenseCLError(
+            f"'{annotations}' has a mask that is neither polygons nor run lengths ({error})."
+        ) from error
+    if mask.shape != (height, width):
+        raise DenseCLError(
+            f"'{annotations}' has a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of"
+            f" {width}x{height}. They must be equally large."
+        )
+    return mask
 
 
 def resolve_image_root(

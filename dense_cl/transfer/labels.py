@@ -78,7 +78,7 @@ def read_labels(
     content = read_coco(file)
     for key in ("annotations", "categories"):
         if not content.get(key):
-            raise DenseCLError(f"'{file}' has no {key}: fine-tuning needs labelled images.")
+            raise DenseCLError(f"'{file}' has no {key}: labelled images are needed.")
     images, categories = content["images"], content["categories"]
     _check_unique(file, "image id", [image.get("id") for image in images])
     _check_unique(file, "category id", [category.get("id") for category in categories])

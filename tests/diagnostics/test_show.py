@@ -10,11 +10,17 @@ from PIL import Image
 
 from dense_cl.cli import main
 from dense_cl.diagnostics import show
+from dense_cl.diagnostics.show_attention import show_attention
+from dense_cl.losses.attention import saliency_on_cells
+from dense_cl.models.grad_cam import pair_grad_cam
 from dense_cl.regions.regions import RegionBatch
 from dense_cl.report.draw_views import draw_label_map, principal_colours
 from dense_cl.views.geometry import geometries
 
 RECIPE = "densecl_resnet18_1xb32_cosine_40e_voc_animals"
+
+
+VIEW = "train_dataloader.dataset.views.0"
 
 
 @pytest.fixture
@@ -103,3 +109,31 @@ def test_command_writes_picture_and_numbers(photos, tmp_path, capsys):
     assert "leave it out" in capsys.readouterr().err
     assert main([*command, "--images", "0"]) == 2
     assert "--images 0" in capsys.readouterr().err
+
+
+def test_attention_is_that_of_the_pair_and_agrees_with_what_is_salient(photos):
+    """The map of the recipe's layer; an image that shows nothing salient has no numbers."""
+    recipe = "cast_resnet18_1xb32_cosine_40e_voc_animals"
+    centre = {"train_dataloader.dataset.saliency": None, f"{VIEW}.crop.type": "RandomResizedCrop"}
+    seen = show.load_views(recipe, photos, images=3, cfg_options=centre)
+    with pytest.raises(show.DenseCLError, match=r"dataset\.saliency"):
+        show_attention(seen)
+    salient = torch.zeros(3, 96, 96, dtype=torch.bool)
+    salient[:2, 20:60, 30:90] = True
+    seen.views[:] = [replace(view, saliency=salient) for view in seen.views]
+    drawing = show_attention(seen)
+    assert drawing.facts["layer"] == "layer3"
+    backbone = show.backbones(seen.config, None, 0)[show.BEFORE]
+    images = [backbone.normalised(view.image) for view in seen.views]
+    key = torch.where(salient[:, None], images[1], 0.0)
+    expected = pair_grad_cam(backbone.module, images[0], key, "layer3")
+    assert expected.shape == (3, 6, 6)
+    cells = saliency_on_cells(salient, (6, 6))
+    for row, fact in enumerate(drawing.facts["images"][:2]):
+        cosine = torch.cosine_similarity(expected[row].flatten(), cells[row].flatten(), dim=0)
+        numbers = fact[show.BEFORE]
+        assert numbers["cosine_to_saliency"] == pytest.approx(float(cosine), abs=1e-3)
+        peak = np.unravel_index(int(expected[row].argmax()), (6, 6))
+        place = [int(16 * cell + 8) for cell in peak]
+        assert numbers["pointing"] == float(salient[row, place[0], place[1]])
+    assert drawing.facts["images"][2][show.BEFORE] is None

@@ -18,12 +18,14 @@ class Backbone(nn.Module):
     Attributes:
         out_channels: channels of the stage maps that forward returns, shallow to deep.
         strides: image pixels per cell of those maps.
+        stage_names: the modules that they come from, such as 'layer4'; empty where not known.
         class_token: the vector of an image is a class token instead of the average of the last
             map; ``forward(image, with_token=True)`` returns it behind the maps.
     """
 
     out_channels: tuple[int, ...]
     strides: tuple[int, ...]
+    stage_names: tuple[str, ...] = ()
     class_token: bool = False
 
 
@@ -55,6 +57,11 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         _probe(backbone)
     if not hasattr(backbone, "class_token"):
         backbone.class_token = False
+    if not hasattr(backbone, "stage_names"):
+        # MMDetection's ResNets list all their stages, and those that they return.
+        found: Any = backbone
+        layers = getattr(found, "res_layers", ())
+        backbone.stage_names = tuple(layers[i] for i in found.out_indices) if layers else ()
     return backbone
 
 

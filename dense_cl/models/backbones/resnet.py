@@ -37,6 +37,7 @@ class ResNet(TorchvisionResNet):
     Attributes:
         out_channels: channels of the returned maps.
         strides: pixels per cell of the returned maps.
+        stage_names: 'layer1' to 'layer4', those of the returned maps.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ResNet(TorchvisionResNet):
         self.out_indices = tuple(sorted(out_indices))
         self.out_channels = tuple(64 * block.expansion * 2**i for i in self.out_indices)
         self.strides = tuple(4 * 2**i for i in self.out_indices)
+        self.stage_names = tuple(f"layer{i + 1}" for i in self.out_indices)
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Return the maps of the chosen stages, shallow to deep."""

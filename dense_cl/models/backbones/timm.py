@@ -41,6 +41,7 @@ class TimmBackbone(nn.Module):
     Attributes:
         out_channels: channels of the returned maps.
         strides: pixels per cell of the returned maps.
+        stage_names: timm's names of the modules that they come from.
 
     Raises:
         DenseCLError: unknown model, option or level.
@@ -84,6 +85,7 @@ class TimmBackbone(nn.Module):
         infos = [model.feature_info[index] for index in indices]
         self.out_channels = tuple(int(info["num_chs"]) for info in infos)
         self.strides = tuple(int(info["reduction"]) for info in infos)
+        self.stage_names = tuple(str(info["module"]) for info in infos)
         self.pyramid = pyramid
         if pyramid:
             if len(indices) != len(_PYRAMID_STRIDES):

@@ -14,7 +14,7 @@ from dense_cl.regions.provider import IndexedProvider, as_label_map, relative_na
 from dense_cl.regions.regions import ImageRegions
 from dense_cl.registry import REGIONS
 from dense_cl.sources.base import ImageSource
-from dense_cl.sources.coco import read_coco
+from dense_cl.sources.coco import decode_mask, read_coco
 
 
 @REGIONS.register_module()
@@ -88,14 +88,8 @@ class CocoRegions(IndexedProvider):
         return as_label_map(label_map)
 
     def _mask(self, segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
-        from pycocotools import mask as coder
-
         if not segmentation:
             raise DenseCLError(
                 f"'{self.annotations}' has objects without a mask: set masks=False for boxes only"
             )
-        if isinstance(segmentation, list):
-            segmentation = coder.merge(coder.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation["counts"], list):
-            segmentation = coder.frPyObjects(segmentation, height, width)
-        return np.array(coder.decode(segmentation), dtype=bool)
+        return decode_mask(segmentation, height, width, self.annotations)

@@ -1,0 +1,207 @@
+"""Where a frozen backbone sees objects, against where they are: CorLoc, pointing, IoU, saliency."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dense_cl.engine.state import versions
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
+from dense_cl.evaluation.find_objects import (
+    DEFAULTS,
+    Found,
+    LocalizationSettings,
+    find_objects,
+)
+from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.localization_metrics import (
+    HIT_IOU,
+    best_ious,
+    enlarge,
+    map_iou,
+    pointing_hit,
+)
+from dense_cl.evaluation.location_priors import centre_map, centred_box, random_boxes
+from dense_cl.evaluation.objects import AnnotatedImages, ImageObjects
+from dense_cl.evaluation.saliency_metrics import (
+    f_curve,
+    mean_absolute_error,
+    rescaled,
+    structure_measure,
+)
+from dense_cl.sources.base import UnreadableImageError
+
+Scores = dict[str, dict[str, Any]]  # of one image: score -> who found -> value
+Observe = Callable[[Mapping[str, Any], ImageObjects, Found], None]
+
+
+def evaluate_localization(
+    backbone: str | Path | torch.nn.Module,
+    images: AnnotatedImages,
+    settings: LocalizationSettings = DEFAULTS,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    observe: Observe = lambda record, objects, found: None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Compare what ``find_objects`` finds with annotated objects, beside baselines.
+
+    - ``box_iou``: mean of a box's largest IoU with an object.
+    - ``corloc``: share of images in which that is at least 0.5 (valeoai/LOST ``main_lost.py``).
+    - ``box_share``: mean share of the image that a box covers: a method that takes the whole image
+      for the object has found nothing.
+    - ``pointing``: share of images in which the largest value lies on an object.
+    - ``iou``: mean IoU of what an attention map marks with the union of the objects.
+    - ``max_f``, ``mae``, ``s_measure``: the found region as a saliency map, against the union of
+      the objects' masks; only of images all of whose objects have masks.
+
+    Args:
+        backbone: exported file, ``random``, ``random:ARCH``, or a module that returns stage maps.
+        images: with their objects.
+        settings: how objects are looked for.
+        progress: called with (images done, images in all) after each.
+        observe: called with the record, the objects and what was found of each image.
+        limit: look at so many images only, evenly spread over the set.
+
+    Returns:
+        Plain values ready for JSON: ``scores`` (score -> who -> value and interval, in [0, 1]),
+        ``records`` by image, ``images``, ``left_out``, ``settings`` and ``versions``.
+
+    Raises:
+        DenseCLError: wrong input, or no image with objects.
+    """
+    module = isinstance(backbone, torch.nn.Module)
+    frozen = (
+        FrozenBackbone.wrap(backbone)
+        if isinstance(backbone, torch.nn.Module)
+        else FrozenBackbone.load(backbone, settings.seed)
+    )
+    values: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    records: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    without = outside = 0
+    chosen = spread(len(images), limit)
+    for done, number in enumerate(chosen):
+        progress(done, len(chosen))
+        try:
+            objects = images.load(number)
+        except UnreadableImageError as error:
+            unreadable.append({"image": images.name(number), "reason": error.reason})
+            continue
+        outside += objects.outside
+        if not len(objects.boxes):
+            without += 1
+            continue
+        found = find_objects(frozen, objects.image, number, settings)
+        scores, boxes = score_image(objects, found, number, settings)
+        for score, by_finder in scores.items():
+            for finder, value in by_finder.items():
+                values[score][finder].append(value)
+        plain = {score: by for score, by in scores.items() if score != "max_f"}
+        records.append(
+            {"image": images.name(number), "objects": len(objects.boxes), "boxes": boxes} | plain
+        )
+        observe(records[-1], objects, found)
+    progress(len(chosen), len(chosen))
+    if not records:
+        raise DenseCLError(
+            f"none of {len(chosen)} images has an object to find: {without} have none,"
+            f" {len(unreadable)} cannot be read"
+        )
+    return {
+        "backbone": type(backbone).__name__ if module else str(backbone),
+        "images": len(records),
+        "images_with_masks": len(values["mae"]["lost"]) if "mae" in values else 0,
+        "left_out": {
+            "images_without_objects": without,
+            "objects_outside": outside,
+            "unreadable": unreadable,
+        },
+        "scores": {
+            score: {
+                finder: _summary(score, np.array(found), settings.seed)
+                for finder, found in by_finder.items()
+            }
+            for score, by_finder in values.items()
+        },
+        "settings": asdict(settings)
+        | {"hit_iou": HIT_IOU, "interval": LEVEL, "resamples": RESAMPLES},
+        "records": records,
+        "versions": versions(),
+    }
+
+
+def spread(count: int, limit: int | None) -> list[int]:
+    """Return at most ``limit`` of ``count`` places, evenly spread."""
+    if limit is None or limit >= count:
+        return list(range(count))
+    if limit < 1:
+        raise DenseCLError(f"--limit is {limit}; it is 1 or more.")
+    return np.linspace(0, count - 1, limit).round().astype(int).tolist()
+
+
+def score_image(
+    objects: ImageObjects, found: Found, number: int, settings: LocalizationSettings
+) -> tuple[Scores, dict[str, list[float]]]:
+    """Return the scores of one image, and the boxes in its pixels.
+
+    The value of ``max_f`` is the curve that its maximum is taken of.
+    """
+    size = objects.size
+    generator = np.random.default_rng((settings.seed, number))
+    boxes = {
+        "lost": found.lost.box(size),
+        "token_cut": found.token_cut.box(size),
+        "centred_box": centred_box(size),
+        "whole_image": np.array([0.0, 0.0, size[1], size[0]]),
+    }
+    ious = {name: best_ious(box[None], objects.boxes) for name, box in boxes.items()}
+    ious["random_boxes"] = best_ious(random_boxes(size, generator), objects.boxes)
+    grid = (found.grad_cam.shape[0], found.grad_cam.shape[1])
+    maps: dict[str, NDArray[Any]] = {
+        "grad_cam": found.grad_cam,
+        "centre": centre_map(grid),
+        "random": generator.random(grid),
+    }
+    truth = objects.region
+    area = size[0] * size[1]
+    scores: Scores = {
+        "box_share": {
+            name: float((boxes[name][2:] - boxes[name][:2]).prod() / area)
+            for name in ("lost", "token_cut")
+        },
+        "box_iou": {name: float(iou.mean()) for name, iou in ious.items()},
+        "corloc": {name: float((iou >= HIT_IOU).mean()) for name, iou in ious.items()},
+        "pointing": {name: pointing_hit(map_, truth) for name, map_ in maps.items()},
+        "iou": {name: map_iou(map_, truth, settings.threshold) for name, map_ in maps.items()},
+    }
+    # What a random point hits on average is the share of the image that is object.
+    scores["pointing"]["random"] = float(truth.mean())
+    if objects.masks is not None:
+        regions = {"lost": found.lost.mask, "token_cut": found.token_cut.mask} | maps
+        scores |= _saliency(regions, truth)
+    shown = {name: [round(float(v), 2) for v in boxes[name]] for name in ("lost", "token_cut")}
+    return scores, shown
+
+
+def _saliency(maps: Mapping[str, NDArray[Any]], truth: NDArray[np.bool_]) -> Scores:
+    scores: Scores = {"max_f": {}, "mae": {}, "s_measure": {}}
+    for name, map_ in maps.items():
+        prediction = rescaled(enlarge(map_, truth.shape))
+        scores["max_f"][name] = f_curve(prediction, truth)
+        scores["mae"][name] = mean_absolute_error(prediction, truth)
+        scores["s_measure"][name] = structure_measure(prediction, truth)
+    return scores
+
+
+def _summary(score: str, values: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
+        return means.max(axis=-1) if score == "max_f" else means
+
+    low, high = bootstrap_interval(values, statistic, seed)
+    return {"score": float(statistic(values.mean(axis=0))), "interval": [low, high]}
