@@ -14,6 +14,7 @@ COMMANDS = {
     "quickstart": "generate scenes, pretrain, fine-tune and report, in one go",
     "show": "draw what a recipe's objectives will see: views, regions, correspondences, features",
     "regions": "find the regions of all images, for methods that contrast regions",
+    "saliency": "find what is salient in all images, for crops and attention that follow it",
     "mine": "find alike regions of different images, for ORL",
     "pretrain": "pretrain a backbone on unlabelled images",
     "diagnose": "say what a backbone's features are like, and whether they are healthy",

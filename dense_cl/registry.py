@@ -88,7 +88,11 @@ CROPS = Registry(
     scope=_SCOPE,
     locations=["dense_cl.views.crops", "dense_cl.views.saliency_crop"],
 )
-REGIONS = Registry("region_provider", scope=_SCOPE, locations=["dense_cl.regions.providers"])
+REGIONS = Registry(
+    "region_provider",
+    scope=_SCOPE,
+    locations=["dense_cl.regions.providers", "dense_cl.regions.saliency"],
+)
 # For augmentations of the user; albumentations' own are found by their class names.
 AUGMENTATIONS = Registry("augmentation", scope=_SCOPE)
 OBJECTIVES = Registry("objective", scope=_SCOPE, locations=["dense_cl.objectives"])

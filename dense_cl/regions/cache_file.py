@@ -88,18 +88,19 @@ class CacheFile:
     Args:
         file: its path.
         write: open for writing, and make it if it is not there; nobody else can write meanwhile.
+        command: the subcommand of ``dense-cl`` that makes it, for messages.
 
     Raises:
         DenseCLError: not there, damaged, no cache, or another process writes to it.
     """
 
-    def __init__(self, file: str | Path, write: bool = False) -> None:
-        self.file = Path(file).expanduser()
+    def __init__(self, file: str | Path, write: bool = False, command: str = "regions") -> None:
+        self.file, self.command = Path(file).expanduser(), command
         if write:
             self.file.parent.mkdir(parents=True, exist_ok=True)
         elif not self.file.is_file():
             raise DenseCLError(
-                f"region cache '{file}' does not exist. Make it with 'dense-cl regions CONFIG'."
+                f"region cache '{file}' does not exist. Make it with 'dense-cl {command} CONFIG'."
             )
         mode = "rwc" if write else "ro"
         with self._readable():
@@ -113,7 +114,7 @@ class CacheFile:
             self.close()
             raise DenseCLError(
                 f"region cache '{file}' is of format {found.get('format')}; this version reads"
-                f" {FORMAT}. Delete it and run 'dense-cl regions' again."
+                f" {FORMAT}. Delete it and run 'dense-cl {command}' again."
             )
 
     def close(self) -> None:
@@ -202,5 +203,5 @@ class CacheFile:
     def _damaged(self, reason: str) -> DenseCLError:
         return DenseCLError(
             f"region cache '{self.file}' is damaged or no region cache ({reason}). Delete it and"
-            " run 'dense-cl regions' again."
+            f" run 'dense-cl {self.command}' again."
         )

@@ -1,7 +1,7 @@
 """Find the regions of all images of a source and write them to a cache file."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def extract_regions(
     file: str | Path,
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    again: Sequence[int] = (),
 ) -> Extraction:
     """Find the regions of all images.
 
@@ -60,22 +61,25 @@ def extract_regions(
         file: the cache, new or begun with the same settings and data.
         workers: processes that work; 0 for this one.
         progress: is told how many images of how many are done.
+        again: images to do even if the file has them.
 
     Raises:
         DenseCLError: the file was made with other settings or data, or is damaged beyond single
             rows; more than 5 % of the images are unreadable; the provider fails on an image.
     """
-    settings, total = provider.settings(), len(source)
+    total = len(source)
     if isinstance(provider, IndexedProvider):
         provider.bind(source)
-    cache = CacheFile(file, write=True)
+    cache = CacheFile(file, write=True, command=provider.command)
     try:
         made = cache.provenance()
         if made:
-            check_provenance(made, settings, source, str(file))
+            check_provenance(made, provider, source, str(file))
         else:
-            cache.describe(_provenance(settings, source))
-        items = _Items(source, provider, cache.digests(total))
+            cache.describe(_provenance(provider.settings(), source))
+        known = cache.digests(total)
+        known[list(again)] = 0
+        items = _Items(source, provider, known)
         loader: DataLoader = DataLoader(
             items, batch_size=None, num_workers=workers, collate_fn=_as_it_is
         )

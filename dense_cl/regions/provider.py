@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -20,7 +20,14 @@ class RegionProvider(ABC):
     """Finds the regions of one image at a time. Cheap to pickle: every worker gets a copy.
 
     Most are frozen dataclasses of their options.
+
+    Attributes:
+        cacheable: False for what reads files that are there already.
+        command: the subcommand of ``dense-cl`` that makes caches of it.
     """
+
+    cacheable: ClassVar[bool] = True
+    command: ClassVar[str] = "regions"
 
     @abstractmethod
     def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:

@@ -30,6 +30,8 @@ class LabelMaps(IndexedProvider):
         none: values that mean "no region".
     """
 
+    cacheable = False
+
     def __init__(self, root: str, none: Sequence[int] = (255,)) -> None:
         self.root = root
         self.none = sorted(none)

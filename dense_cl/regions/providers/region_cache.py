@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.cache_file import CacheFile, decode, pixel_digest
 from dense_cl.regions.provider import IndexedProvider, RegionProvider
-from dense_cl.regions.providers.label_maps import LabelMaps
 from dense_cl.regions.regions import ImageRegions
 from dense_cl.registry import REGIONS
 from dense_cl.sources.base import ImageSource
@@ -18,7 +17,7 @@ from dense_cl.sources.base import ImageSource
 
 @REGIONS.register_module()
 class RegionCache(IndexedProvider):
-    """What ``dense-cl regions`` has found with another provider and written to a file.
+    """What ``dense-cl regions`` or ``saliency`` has found with another provider, in a file.
 
     The file must have been made with this provider and these settings, from these data; and each
     image must have the very pixels that its regions were found in.
@@ -28,12 +27,14 @@ class RegionCache(IndexedProvider):
         provider: the provider whose regions it holds (config or object).
     """
 
+    cacheable = False
+
     def __init__(self, file: str, provider: Mapping[str, Any] | RegionProvider) -> None:
         self.file = file
         self.provider: RegionProvider = (
             REGIONS.build(dict(provider)) if isinstance(provider, Mapping) else provider
         )
-        if isinstance(self.provider, LabelMaps | RegionCache):
+        if not self.provider.cacheable:
             raise DenseCLError(
                 f"regions RegionCache: {type(self.provider).__name__} reads files that are there"
                 " already: use it by itself"
@@ -46,16 +47,16 @@ class RegionCache(IndexedProvider):
 
     def bind(self, source: ImageSource) -> None:
         """Refuse a cache that is unfinished, or made with other settings or from other data."""
-        cache = CacheFile(self.file)
+        cache = CacheFile(self.file, command=self.provider.command)
         try:
             made = cache.provenance()
         finally:
             cache.close()
-        check_provenance(made, self.settings(), source, self.file)
+        check_provenance(made, self.provider, source, self.file)
         if made.get("content") is None:
             raise DenseCLError(
-                f"region cache '{self.file}' is not finished. Run 'dense-cl regions' again; it goes"
-                " on where it stopped."
+                f"region cache '{self.file}' is not finished. Run 'dense-cl"
+                f" {self.provider.command}' again; it goes on where it stopped."
             )
 
     def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
@@ -68,15 +69,16 @@ class RegionCache(IndexedProvider):
         if row is None or row.pixels != pixel_digest(image):
             reason = "has no regions" if row is None else "has changed since its regions were found"
             raise DenseCLError(
-                f"image {index} {reason} in region cache '{self.file}'. Run 'dense-cl regions'"
-                " again; it does what is missing."
+                f"image {index} {reason} in region cache '{self.file}'. Run 'dense-cl"
+                f" {self.provider.command}' again; it does what is missing."
             )
         return decode(row)
 
     def _cache(self) -> CacheFile:
         # A connection must not be used by the child of the process that opened it.
         if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), CacheFile(self.file))
+            cache = CacheFile(self.file, command=self.provider.command)
+            self._open = (os.getpid(), cache)
         return self._open[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,14 +86,14 @@ class RegionCache(IndexedProvider):
 
 
 def check_provenance(
-    made: Mapping[str, Any], settings: Mapping[str, Any], source: ImageSource, file: str
+    made: Mapping[str, Any], provider: RegionProvider, source: ImageSource, file: str
 ) -> None:
     """Compare what a cache was made of with what is wanted.
 
     Raises:
         DenseCLError: names every setting that differs.
     """
-    before = made["settings"]
+    before, settings = made["settings"], provider.settings()
     differences = [
         f"{key} was {before.get(key)!r} and is now {settings.get(key)!r}"
         for key in sorted(set(before) | set(settings))
@@ -105,5 +107,6 @@ def check_provenance(
     if differences:
         raise DenseCLError(
             f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings and"
-            " data it was made with, or make another with 'dense-cl regions CONFIG --out FILE'."
+            f" data it was made with, or make another with 'dense-cl {provider.command} CONFIG"
+            " --out FILE'."
         )

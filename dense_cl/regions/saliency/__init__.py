@@ -3,6 +3,7 @@
 Importing this package registers the providers in ``REGIONS``.
 """
 
+from dense_cl.regions.saliency.feature_background import FeatureBackground
 from dense_cl.regions.saliency.masks import SaliencyMasks
 from dense_cl.regions.saliency.minimum_barrier import MinimumBarrier
 from dense_cl.regions.saliency.provider import SaliencyProvider
@@ -16,6 +17,7 @@ from dense_cl.regions.saliency.spectral_residual import SpectralResidual
 
 __all__ = [
     "ClusterSaliency",
+    "FeatureBackground",
     "LostSaliency",
     "MinimumBarrier",
     "RobustBackground",

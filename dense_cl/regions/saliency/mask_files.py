@@ -53,7 +53,9 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     """
     if not os.path.isdir(root):
         raise DenseCLError(f"folder of masks '{root}' does not exist.")
-    wanted, found, others = set(names), dict[str, str](), list[str]()
+    wanted = set(names)
+    found: dict[str, str] = {}
+    others: list[str] = []
     for folder, _, files in sorted(os.walk(root, followlinks=True)):
         for file in sorted(files):
             path = Path(folder, file)

@@ -1,5 +1,6 @@
 """Saliency maps that are files already."""
 
+import logging
 import os
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -41,8 +42,8 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
 
     root: str
     missing: str = ERROR
-    lacking: tuple[str, ...] = field(default=(), init=False, repr=False)
-    _files: PackedStrings = field(default=PackedStrings([]), init=False, repr=False)
+    lacking: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
+    _files: PackedStrings = field(default=PackedStrings([]), init=False, repr=False, compare=False)
 
     cacheable: ClassVar[bool] = False
 
@@ -83,7 +84,7 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
                 f"saliency masks: {text} empty one, and count as having nothing salient:"
                 f" {listed}.{strangers}",
                 logger="current",
-                level=30,
+                level=logging.WARNING,
             )
         # Frozen for its options; what it knows of a source is not one of them.
         object.__setattr__(self, "lacking", lacking)
@@ -97,7 +98,7 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
         """
         name = self._files[index]
         if not name:
-            return np.zeros((1, 1), dtype=np.float32)
+            return np.zeros(image.shape[:2], dtype=np.float32)
         values = _read(os.path.join(self.root, name))
         (height, width), (rows, columns) = image.shape[:2], values.shape
         off = min(abs(rows * width / height - columns), abs(columns * height / width - rows))
@@ -107,7 +108,7 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
                 f" than its photo of {width}x{height}. Is it the mask of another image? Otherwise"
                 " resize it."
             )
-        return values.astype(np.float32) / 255
+        return np.divide(values, 255, dtype=np.float32)
 
 
 def _read(file: str) -> NDArray[np.uint8]:

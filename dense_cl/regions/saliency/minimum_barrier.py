@@ -18,20 +18,21 @@ Array = NDArray[np.float32]
 class MinimumBarrier(SaliencyProvider):
     """Distance to the border of the photo, counted in changes of colour: MB+.
 
-    Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015, with the constants
-    of the authors' code (``getParam.m`` and ``doMBS.m``, read in dut-media-lab/Image-Stitching
-    ``MBS/``): the minimum barrier distance in Lab, plus how little a pixel's colour is like that of
-    the border's four sides (section 3.3), times a centre prior (1 in the middle, falling linearly to
-    0 in the corners), smoothed by morphological reconstruction, its contrast raised.
+    Zhang et al., "Minimum Barrier Salient Object Detection at 80 FPS", ICCV 2015, with the
+    constants of the authors' code (``getParam.m``, ``doMBS.m`` and ``BG.m``, read in
+    dut-media-lab/Image-Stitching ``MBS/``): the minimum barrier distance in Lab, plus how little a
+    pixel's colour is like those of the border's four sides, times a centre prior (1 in the middle,
+    falling linearly to 0 in the corners), smoothed by morphological reconstruction, its contrast
+    raised.
 
-    The paper scans rows in raster order, where a pixel looks above and to the left (below
-    and to the right on the way back). Here four sweeps take one neighbour each, a whole row or column
-    at a time, which numpy does fast; every value is again the barrier of a real path. Artificial
-    frames around photos are not looked for.
+    The paper scans in raster order, where a pixel looks above and to the left (below and to the
+    right on the way back). Here four sweeps take one neighbour each, a whole row or column at a
+    time, which numpy does fast; every value is again the barrier of a real path. Artificial frames
+    around photos are not looked for.
 
     Attributes:
         max_size: the image is reduced to so many pixels on its longer side first; None for never.
-        passes: rounds over the image, each through all directions (the paper's K).
+        passes: rounds over the image, each in all four directions.
         backgroundness: add the colours of the border (MB+ rather than MB).
         centre: multiply by the centre prior.
     """
@@ -65,17 +66,18 @@ def barrier_distance(channels: Array, passes: int) -> Array:
     lowest, highest = channels.copy(), channels.copy()
     distance = np.full_like(channels, np.inf)
     distance[[0, -1]] = distance[:, [0, -1]] = 0
-    turned = [values.transpose(1, 0, 2) for values in (channels, lowest, highest, distance)]
-    for number in range(passes):
-        step = 1 if number % 2 == 0 else -1
-        for way in (step, -step):
-            _sweep(channels, lowest, highest, distance, way)
-            _sweep(*turned, way)
-    return distance
+    state = np.stack([channels, lowest, highest, distance])
+    turned = state.transpose(0, 2, 1, 3)  # the same memory, columns for rows
+    for _ in range(passes):
+        for step in (1, -1):
+            _sweep(state, step)
+            _sweep(turned, step)
+    return state[3]
 
 
-def _sweep(channels: Array, lowest: Array, highest: Array, distance: Array, step: int) -> None:
+def _sweep(state: Array, step: int) -> None:
     """Let every row, first to last (step 1) or last to first, take the paths of the one before."""
+    channels, lowest, highest, distance = state
     rows = range(len(channels))[::step]
     for before, row in zip(rows[:-1], rows[1:], strict=True):
         low = np.minimum(lowest[before], channels[row])
@@ -101,7 +103,8 @@ def backgroundness(lab: Array, margin: float = 0.1, ridge: float = 50.0) -> Arra
     distances = []
     for side in sides:
         colours = side.reshape(-1, 3).astype(np.float64)
-        variance, axes = np.linalg.eigh(np.cov(colours.T) + ridge * np.eye(3))
+        covariance = np.cov(colours.T, ddof=min(1, len(colours) - 1))
+        variance, axes = np.linalg.eigh(covariance + ridge * np.eye(3))
         # Sum of absolute coordinates, as in the authors' code; the paper writes Mahalanobis.
         coordinates = (lab - colours.mean(axis=0)) @ (axes / np.sqrt(variance))
         distances.append(stretched(np.abs(coordinates).sum(axis=2)))

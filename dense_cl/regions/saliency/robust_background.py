@@ -1,10 +1,12 @@
 """What is not connected with the border of the photo."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 
@@ -15,13 +17,13 @@ from dense_cl.regions.saliency.provider import SaliencyProvider, stretched
 from dense_cl.registry import REGIONS
 
 Array = NDArray[np.float64]
-_SIGMA_COLOUR = 7.0  # of geodesic distances, in Lab; authors' code: "we suggest geoSigma = 7"
-_SIGMA_NEIGHBOURS = 10.0  # of the smoothness term, in Lab; likewise
-_SIGMA_POSITION = 0.4  # of the contrast, positions from 0 to 1; the paper says 0.25
+_SIGMA_COLOUR = 7.0  # of geodesic distances, in Lab
+_SIGMA_NEIGHBOURS = 10.0  # of the smoothness term, in Lab
+_SIGMA_POSITION = 0.4  # of the contrast, positions from 0 to 1
 _SURE = 3.0  # boundary connectivity from which on a superpixel is background for sure
 _SURE_WEIGHT = 1000.0
 _BACKGROUND_WEIGHT = 5.0
-_MU = 0.1
+_MU = 0.1  # a bond between neighbours however different
 
 
 @REGIONS.register_module()
@@ -30,13 +32,14 @@ class RobustBackground(SaliencyProvider):
     """Contrast to what is connected with the border, optimised over superpixels (wCtr*).
 
     Zhu et al., "Saliency Optimization from Robust Background Detection", CVPR 2014: a region is
-    background if much of its outline, for its area, lies on the border of the photo (equations 3 to
-    6); what contrasts with the background is foreground (7, 8); a least-squares problem reconciles
-    both with smoothness (9). On superpixels of scikit-image's ``slic``. Constants where the authors'
-    code departs from the paper are those of the code (copies read through a public code index, for
-    example ``CalWeightedContrast.m``): weight 5 on the background term, 1000 where it is sure, and
-    weak foreground cut off by Otsu's threshold. Its image-dependent sigmas are left out for the fixed
-    ones it suggests, 7 and 10.
+    background if much of its outline, for its area, lies on the border of the photo; what contrasts
+    with the background is foreground; a least-squares problem (equation 9) reconciles both with
+    smoothness. On superpixels of scikit-image's ``slic``. Steps and constants are those of the
+    authors' released MATLAB code, read in copies that other repositories hold (``EstimateBgProb``,
+    ``CalWeightedContrast``, ``SaliencyOptimization``, ``EstimateDynamicParas``): weight 5 on the
+    background term, 1000 where it is sure, weak foreground cut off by Otsu's threshold. For its
+    image-dependent sigmas the fixed ones stand that its comments suggest, 7 and 10. Artificial
+    frames around photos are not looked for.
 
     Attributes:
         pixels: of a superpixel, about.
@@ -52,50 +55,62 @@ class RobustBackground(SaliencyProvider):
 
     def saliency(self, image: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
         """Return a map as large as the reduced image, even within a superpixel."""
-        from skimage.segmentation import slic
-
         small = shrink(image, self.max_size)
-        count = max(4, round(small.shape[0] * small.shape[1] / self.pixels))
-        labels = slic(small, n_segments=count, compactness=20, start_label=0, channel_axis=-1)
-        labels = np.unique(labels, return_inverse=True)[1].reshape(small.shape[:2])
-        if labels.max() < 1:  # an image without differences, or a tiny one
-            return np.zeros(labels.shape, dtype=np.float32)
-        return stretched(optimised(labels, small))[labels]
+        labels = superpixels(small, self.pixels)
+        rgb = segment_means(labels, small)[None] / 255
+        lab = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+        return contrast_to_border(labels, cdist(lab, lab))
 
 
-def optimised(labels: NDArray[np.int64], image: NDArray[np.uint8]) -> Array:
-    """Saliency of each of R superpixels, (R,), not stretched.
+def superpixels(image: NDArray[np.uint8], pixels: int) -> NDArray[np.int64]:
+    """Part an image into segments of about so many pixels: (H, W) ids from 0 without gaps."""
+    from skimage.segmentation import slic
+
+    count = max(4, round(image.shape[0] * image.shape[1] / pixels))
+    labels = slic(image, n_segments=count, compactness=20, start_label=0, channel_axis=-1)
+    return np.unique(labels, return_inverse=True)[1].reshape(image.shape[:2])
+
+
+def segment_means(labels: NDArray[np.int64], values: NDArray[Any]) -> Array:
+    """Average (H, W, C) values over each of R segments: (R, C)."""
+    flat = labels.ravel()
+    sums = [np.bincount(flat, plane.ravel()) for plane in np.moveaxis(values, 2, 0)]
+    return np.stack(sums, axis=1) / np.bincount(flat)[:, None]
+
+
+def contrast_to_border(labels: NDArray[np.int64], distance: Array) -> NDArray[np.float32]:
+    """Saliency of segments, laid out as a map in [0, 1]: (H, W).
 
     Args:
         labels: (H, W) ids 0 .. R - 1.
-        image: (H, W, 3) uint8 RGB.
+        distance: (R, R) between the looks of segments, on the scale of colours in Lab.
     """
-    colour, position = _means(labels, image)
+    if len(distance) < 2:  # an image without differences, or a tiny one
+        return np.zeros(labels.shape, dtype=np.float32)
+    height, width = labels.shape
+    rows, columns = np.indices(labels.shape)
+    position = segment_means(labels, np.stack([rows / height, columns / width], axis=2))
     adjacent = touching(labels)
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    colour_distance = cdist(colour, colour)
-    connectivity = boundary_connectivity(colour_distance, adjacent, border)
-    background = 1 - np.exp(-(connectivity**2) / 2)  # equation 6, sigma 1
+    connectivity = boundary_connectivity(distance, adjacent, border)
+    background = 1 - np.exp(-(connectivity**2) / 2)  # sigma 1
     near = _gaussian(cdist(position, position), _SIGMA_POSITION)
-    contrast = stretched((colour_distance * near) @ background)
+    contrast = stretched((distance * near) @ background)
     levels = as_levels(contrast)
-    contrast = np.where(levels < otsu_level(levels), 0, contrast)  # authors' code only
+    contrast = np.where(levels < otsu_level(levels), 0, contrast)
 
-    smooth = np.where(
-        _two_steps(adjacent, border), _gaussian(colour_distance, _SIGMA_NEIGHBOURS), 0
-    )
+    smooth = np.where(_two_steps(adjacent, border), _gaussian(distance, _SIGMA_NEIGHBOURS), 0)
     smooth = smooth + _MU * adjacent
-    np.fill_diagonal(smooth, 0)
     weight = _BACKGROUND_WEIGHT * np.where(connectivity > _SURE, _SURE_WEIGHT, background)
     # Equation 9 set to zero: a weighted Laplacian, and the two terms that hold it.
     system = np.diag(smooth.sum(axis=1) + weight + contrast) - smooth
-    return np.linalg.lstsq(system, contrast, rcond=None)[0]
+    return stretched(np.linalg.lstsq(system, contrast, rcond=None)[0])[labels]
 
 
 def boundary_connectivity(
-    colour_distance: Array, adjacent: NDArray[np.bool_], border: NDArray[np.int64]
+    distance: Array, adjacent: NDArray[np.bool_], border: NDArray[np.int64]
 ) -> Array:
-    """Length along the border over the root of the area, both soft (equations 3 to 5): (R,).
+    """Length along the border over the root of the area, both soft: (R,).
 
     Superpixels at the border count as neighbours of each other.
     """
@@ -103,22 +118,13 @@ def boundary_connectivity(
     linked[np.ix_(border, border)] = True
     np.fill_diagonal(linked, False)
     # Small differences are noise that would add up over long paths: they count as none.
-    nearest = np.where(_two_steps(adjacent, border[:0]), colour_distance, np.inf).min(axis=1)
-    step = np.maximum(colour_distance - nearest[np.isfinite(nearest)].mean(), 0)
-    # csgraph takes a stored 0 for no edge, so that it is raised to the smallest length.
-    paths = dijkstra(np.where(linked, np.maximum(step, 1e-9), 0), directed=False)
+    nearest = np.where(_two_steps(adjacent, border[:0]), distance, np.inf).min(axis=1)
+    step = np.maximum(distance - nearest[np.isfinite(nearest)].mean(), 0)
+    # Sparse, as csgraph takes a 0 in a dense matrix for no edge, and many steps cost nothing.
+    ends = np.nonzero(linked)
+    paths = dijkstra(csr_array((step[ends], ends), shape=step.shape), directed=False)
     share = _gaussian(paths, _SIGMA_COLOUR)
     return share[:, border].sum(axis=1) / np.sqrt(share.sum(axis=1))
-
-
-def _means(labels: NDArray[np.int64], image: NDArray[np.uint8]) -> tuple[Array, Array]:
-    """Mean colour of superpixels, in Lab, and mean position, both axes from 0 to 1."""
-    size = np.bincount(labels.ravel())
-    rows, columns = np.indices(labels.shape)
-    planes = [*np.moveaxis(image, 2, 0), rows / labels.shape[0], columns / labels.shape[1]]
-    means = np.stack([np.bincount(labels.ravel(), plane.ravel()) / size for plane in planes], 1)
-    rgb = (means[None, :, :3] / 255).astype(np.float32)
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0].astype(np.float64), means[:, 3:]
 
 
 def _two_steps(adjacent: NDArray[np.bool_], border: NDArray[np.int64]) -> NDArray[np.bool_]:

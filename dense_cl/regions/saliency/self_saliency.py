@@ -11,24 +11,31 @@ from torch import Tensor
 
 from dense_cl.regions.backbone_cells import cell_features, require_weights, weights_identity
 from dense_cl.regions.clusters import cluster_cells
-from dense_cl.regions.provider import require
+from dense_cl.regions.provider import require, shrink
 from dense_cl.regions.saliency.found_object import standardised
 from dense_cl.regions.saliency.lost import K_PATCHES, lost
 from dense_cl.regions.saliency.provider import SaliencyProvider, stretched
 from dense_cl.regions.saliency.token_cut import EPS, TAU, token_cut
 from dense_cl.registry import REGIONS
 
+_STRIDE = 32  # sides of the input are multiples of it, so that cells fill it at every stage
+_MARGIN = 64
+
 
 @dataclass(frozen=True)
 class SelfSaliency(SaliencyProvider):
-    """Saliency of the cells of a backbone's feature map, brought to the size of its input.
+    """Saliency from one feature map of a backbone.
+
+    A photo is mirrored beyond its border, and the cells out there are cut off again: a network
+    knows its own zero padding, and would tell the border from the rest by that alone.
 
     Attributes:
         weights: exported backbone (``backbone.pth`` or ``.safetensors`` of a pretraining run);
             ``random`` or ``random:ARCH`` for an untrained one, as a control.
-        stage: feature map, 0 for the shallowest, -1 for the deepest. The last but one of a ResNet
-            has a cell every 16 pixels.
-        size: pixels on the longer side of the backbone's input; smaller photos are enlarged.
+        stage: feature map, 0 for the shallowest, -1 for the deepest. Those of a ResNet have a cell
+            every 4, 8, 16 and 32 pixels of the input; the last is coarse for most objects.
+        size: pixels on the longer side of the backbone's input; smaller photos are enlarged. The
+            sides are rounded to multiples of 32.
     """
 
     weights: str
@@ -37,36 +44,54 @@ class SelfSaliency(SaliencyProvider):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.size >= 32, self, "size is 32 or more")
+        require(self.size >= _STRIDE, self, f"size is {_STRIDE} or more")
         require_weights(self.weights, self)
 
     def settings(self) -> dict[str, Any]:
         """Return the options, with the content of the weights in place of their path."""
         return super().settings() | {"weights": weights_identity(self.weights)}
 
+    def features(self, image: NDArray[np.uint8]) -> Tensor:
+        """Return the feature map of an (H, W, 3) image: (C, h, w)."""
+        scale = self.size / max(image.shape[:2]) / _STRIDE
+        height, width = (_STRIDE * max(1, round(n * scale)) for n in image.shape[:2])
+        way = cv2.INTER_AREA if scale * _STRIDE < 1 else cv2.INTER_LINEAR
+        resized = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+        padded = np.pad(resized, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="symmetric")
+        found = cell_features(self.weights, padded, self.stage, self)
+        rows, columns = (
+            _MARGIN * cells // side
+            for cells, side in zip(found.shape[1:], padded.shape[:2], strict=True)
+        )
+        return found[:, rows : found.shape[1] - rows, columns : found.shape[2] - columns]
+
+
+@dataclass(frozen=True)
+class CellSaliency(SelfSaliency):
+    """Saliency of each cell, brought to the size of the photo reduced to ``size`` pixels."""
+
     @abstractmethod
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
         """Return the saliency of each cell: (H, W) in [0, 1]."""
 
     def saliency(self, image: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
-        """Return a map as large as the backbone's input, bilinear between the cells."""
-        scale = self.size / max(image.shape[:2])
-        width, height = (max(1, round(n * scale)) for n in (image.shape[1], image.shape[0]))
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        resized = np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
-        cells = self.of_cells(cell_features(self.weights, resized, self.stage, self))
-        return cv2.resize(cells.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        """Return a map of at most ``size`` pixels on its longer side, bilinear between cells."""
+        cells = self.of_cells(self.features(image)).astype(np.float32)
+        height, width = shrink(image, self.size).shape[:2]
+        resized = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(resized, dtype=np.float32)
 
 
 @REGIONS.register_module()
 @dataclass(frozen=True)
-class LostSaliency(SelfSaliency):
+class LostSaliency(CellSaliency):
     """The object that LOST finds (Siméoni et al., BMVC 2021): 1 in its cells, 0 elsewhere.
 
     Attributes:
         k_patches: cells of low degree that may vote.
     """
 
+    stage: int = -3
     k_patches: int = K_PATCHES
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
@@ -76,7 +101,7 @@ class LostSaliency(SelfSaliency):
 
 @REGIONS.register_module()
 @dataclass(frozen=True)
-class TokenCutSaliency(SelfSaliency):
+class TokenCutSaliency(CellSaliency):
     """The object that TokenCut finds (Wang et al., CVPR 2022): 1 in its cells, 0 elsewhere.
 
     Attributes:
@@ -84,6 +109,7 @@ class TokenCutSaliency(SelfSaliency):
         eps: weight of all other pairs.
     """
 
+    stage: int = -3
     tau: float = TAU
     eps: float = EPS
 
@@ -94,12 +120,12 @@ class TokenCutSaliency(SelfSaliency):
 
 @REGIONS.register_module()
 @dataclass(frozen=True)
-class ClusterSaliency(SelfSaliency):
+class ClusterSaliency(CellSaliency):
     """Clusters of features that touch the border of the photo little for their size.
 
     Each cluster (k-means by cosine, nothing random) counts as foreground with exp(-b^2 / 2), b its
     cells at the border over the root of its cells: the boundary connectivity of Zhu et al.,
-    "Saliency Optimization from Robust Background Detection", CVPR 2014, equations 3 and 6, on
+    "Saliency Optimization from Robust Background Detection", CVPR 2014, on
     clusters instead of superpixels.
 
     Attributes:

@@ -38,6 +38,8 @@ class SpectralResidual(SaliencyProvider):
         height = max(3, round(image.shape[0] * self.width / image.shape[1]))
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, (self.width, height), interpolation=cv2.INTER_AREA)
+        if small.min() == small.max():  # the residual of rounding errors
+            return np.zeros(small.shape, dtype=np.float32)
         spectrum = np.fft.fft2(small / 255.0)
         # A frequency that the image has nothing of has no logarithm; it stays without weight.
         amplitude = np.abs(spectrum)
@@ -46,4 +48,4 @@ class SpectralResidual(SaliencyProvider):
         phase = spectrum / np.maximum(amplitude, 1e-12)
         back = np.abs(np.fft.ifft2(np.exp(residual) * phase)) ** 2
         smooth = cv2.GaussianBlur(back, (11, 11), self.sigma, borderType=cv2.BORDER_CONSTANT)
-        return stretched(smooth)
+        return stretched(np.asarray(smooth, dtype=np.float64))

@@ -1,0 +1,61 @@
+"""``dense-cl saliency``: find what is salient in all images before training."""
+
+import argparse
+from pathlib import Path
+
+from dense_cl.commands import extraction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    extraction.add_arguments(parser)
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        metavar="DIR",
+        help="also write the grey maps as PNGs, which SaliencyMasks reads",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extract, and say what was written and how often nothing is salient."""
+    from dense_cl.commands.progress import Progress
+    from dense_cl.errors import DenseCLError
+    from dense_cl.regions.extract import extract_regions
+    from dense_cl.regions.saliency import SaliencyProvider
+    from dense_cl.regions.saliency.map_folder import MapFolder
+
+    plan = extraction.load_plan(args, "saliency", "RobustBackground")
+    provider = plan.provider
+    again: list[int] = []
+    if args.maps is not None:
+        if not isinstance(provider, SaliencyProvider):
+            raise DenseCLError(
+                f"--maps: {type(provider).__name__} gives regions, not saliency. Leave it out."
+            )
+        provider = MapFolder(provider, args.maps, plan.source)
+        again = provider.missing()
+    progress = Progress("saliency")
+    status = extraction.finish(
+        "saliency",
+        lambda: extract_regions(plan.source, provider, plan.file, args.workers, progress, again),
+        plan.file,
+    )
+    if status == 0:
+        _count(plan)
+        if args.maps is not None:
+            print(f"{args.maps}: the grey maps")
+    return status
+
+
+def _count(plan: extraction.Plan) -> None:
+    from dense_cl.regions.cache_file import CacheFile, decode
+
+    cache = CacheFile(plan.file)
+    try:
+        rows = (cache.get(index) for index in range(len(plan.source)))
+        maps = [decode(row).label_map for row in rows if row is not None]
+    finally:
+        cache.close()
+    nothing = sum(label_map is None or bool((label_map < 0).all()) for label_map in maps)
+    print(f"nothing is salient in {nothing} of {len(maps)} images")

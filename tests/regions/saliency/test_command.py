@@ -1,0 +1,148 @@
+"""``dense-cl saliency``: caches, grey maps, and going on after a kill."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.regions import extract
+from dense_cl.regions.extract import extract_regions
+from dense_cl.regions.providers import Grid, RegionCache
+from dense_cl.regions.saliency import MinimumBarrier, SaliencyMasks, SpectralResidual
+from dense_cl.regions.saliency.map_folder import MapFolder
+from dense_cl.sources import FolderSource
+from dense_cl.sources.synthetic import render, sample_scene
+from tests.engine.tiny import tiny_config
+
+
+@pytest.fixture
+def source(tmp_path) -> FolderSource:
+    """Five scenes in two folders, and a blank photo."""
+    for number in range(5):
+        image = render(sample_scene(0, number, (48, 64))).image
+        file = tmp_path / f"images/{'deep/' if number % 2 else ''}{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    Image.new("RGB", (64, 48), (90, 90, 90)).save(tmp_path / "images/blank.png")
+    return FolderSource(tmp_path / "images")
+
+
+def recipe(source, tmp_path, **saliency) -> str:
+    cfg = tiny_config(tmp_path / "images", tmp_path / "run")
+    if saliency:
+        cfg.train_dataloader.dataset.saliency = saliency
+    file = tmp_path / "recipe.py"
+    cfg.dump(file)
+    return str(file)
+
+
+def label_maps(provider, source) -> list[np.ndarray]:
+    return [provider(source.load(i), i).label_map for i in range(len(source))]
+
+
+def test_the_command(source, tmp_path, capsys):
+    file, maps = tmp_path / "found.saliency", tmp_path / "maps"
+    provider = dict(type="MinimumBarrier", max_size=48)
+    config = recipe(source, tmp_path, type="RegionCache", file=str(file), provider=provider)
+    common = ["--data", str(tmp_path / "images"), "--workers", "0"]
+    assert main(["saliency", config, *common]) == 0
+    said = capsys.readouterr().out
+    assert "found.saliency: 6 images done, 0 kept" in said
+    assert "nothing is salient in 1 of 6 images" in said  # the blank one
+    cache = RegionCache(str(file), provider)
+    cache.bind(source)
+    direct = label_maps(MinimumBarrier(max_size=48), source)
+    assert sum((ids >= 0).any() for ids in direct) == 5
+    for found, wanted in zip(label_maps(cache, source), direct, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+    # The maps of what is in the cache already are made when they are asked for, once.
+    assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
+    assert "6 images done, 0 kept" in capsys.readouterr().out
+    assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
+    assert "0 images done, 6 kept" in capsys.readouterr().out
+    given = SaliencyMasks(str(maps))
+    given.bind(source)
+    for found, wanted in zip(label_maps(given, source), direct, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    (maps / "deep/1.png").unlink()
+    assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
+    assert "1 images done, 5 kept" in capsys.readouterr().out
+    assert (maps / "deep/1.png").is_file()
+
+
+def test_mistakes_of_the_command(source, tmp_path, capsys):
+    common = ["--data", str(tmp_path / "images"), "--workers", "0"]
+    assert main(["saliency", recipe(source, tmp_path), *common]) == 2
+    assert "has no train_dataloader.dataset.saliency" in capsys.readouterr().err
+    config = recipe(source, tmp_path, type="SpectralResidual")
+    assert main(["saliency", config, *common]) == 2
+    assert "the recipe's saliency is no RegionCache with a file" in capsys.readouterr().err
+    out = ["--out", str(tmp_path)]
+    option = "train_dataloader.dataset.saliency.widht=32"
+    assert main(["saliency", config, *common, *out, "--cfg-options", option]) == 2
+    assert "width" in capsys.readouterr().err
+    grid = recipe(source, tmp_path, type="Grid")
+    assert main(["saliency", grid, *common, *out, "--maps", str(tmp_path / "maps")]) == 2
+    assert "Grid gives regions, not saliency" in capsys.readouterr().err
+
+
+def test_messages_of_a_cache_name_the_command_that_makes_it(source, tmp_path):
+    cache = RegionCache(str(tmp_path / "none"), SpectralResidual())
+    with pytest.raises(DenseCLError, match="Make it with 'dense-cl saliency CONFIG'"):
+        cache.bind(source)
+    extract_regions(source, SpectralResidual(), tmp_path / "some")
+    with pytest.raises(
+        DenseCLError, match=r"width was 64 and is now 32.*'dense-cl saliency CONFIG"
+    ):
+        RegionCache(str(tmp_path / "some"), SpectralResidual(width=32)).bind(source)
+    with pytest.raises(DenseCLError, match="Make it with 'dense-cl regions CONFIG'"):
+        RegionCache(str(tmp_path / "none"), Grid()).bind(source)
+
+
+def test_a_folder_of_other_maps_is_left_alone(source, tmp_path):
+    MapFolder(SpectralResidual(), tmp_path / "maps", source)
+    made = json.loads((tmp_path / "maps/saliency.json").read_text())
+    assert made["settings"]["type"] == "SpectralResidual"
+    with pytest.raises(DenseCLError, match="holds saliency maps of other settings"):
+        MapFolder(SpectralResidual(width=32), tmp_path / "maps", source)
+    with pytest.raises(DenseCLError, match="is not empty and has no saliency.json"):
+        MapFolder(SpectralResidual(), tmp_path / "images", source)
+
+
+def test_a_killed_extraction_goes_on_maps_included(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "_COMMIT_EVERY", 0.0)
+    processes = multiprocessing.get_context("fork")
+    done = processes.Value("i", 0)
+    file = tmp_path / "killed.saliency"
+
+    def run(maps, progress):
+        folder = MapFolder(SpectralResidual(), maps, source)
+        return extract_regions(source, folder, file, 0, progress, folder.missing())
+
+    def report(now, total):
+        done.value = now
+        while now >= 3:  # hold still to be killed
+            time.sleep(1)
+
+    child = processes.Process(target=run, args=(tmp_path / "maps", report))
+    child.start()
+    while done.value < 3:
+        assert child.is_alive()
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    result = run(tmp_path / "maps", lambda now, total: None)
+    assert result.found + result.kept == 6 and result.kept >= 2
+    undisturbed = extract_regions(source, SpectralResidual(), tmp_path / "undisturbed")
+    assert result.content == undisturbed.content
+    names = {str(f.relative_to(tmp_path / "maps").with_suffix("")) for f in
+             (tmp_path / "maps").rglob("*.png")}  # fmt: skip
+    assert names == {"0", "deep/1", "2", "deep/3", "4", "blank"}
