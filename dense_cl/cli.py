@@ -12,7 +12,7 @@ from dense_cl.errors import DenseCLError
 # Each is a module of dense_cl.commands with add_arguments(parser) and run(args) -> exit status.
 COMMANDS = {
     "quickstart": "generate scenes, pretrain, fine-tune and report, in one go",
-    "show": "draw what a recipe's objectives will see: views, regions, correspondences, features",
+    "show": "draw what a recipe's objectives will see: views, regions, saliency, crops, features",
     "regions": "find the regions of all images, for methods that contrast regions",
     "saliency": "find what is salient in all images, for crops and attention that follow it",
     "mine": "find alike regions of different images, for ORL",

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-_KINDS = ("views", "regions", "correspondences", "features")
+_KINDS = ("views", "regions", "saliency", "crops", "correspondences", "features")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exported backbone: correspondences and features after training, beside those before",
     )
     parser.add_argument("--images", type=int, default=4, metavar="N", help="evenly spread (4)")
+    parser.add_argument(
+        "--draws", type=int, default=24, metavar="N", help="of crops, from as many epochs (24)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the weights before training")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Draw, and say where the picture is."""
     from PIL import Image
 
-    from dense_cl.diagnostics import show
+    from dense_cl.diagnostics import show, show_crops
     from dense_cl.engine.config import parse_options
     from dense_cl.errors import DenseCLError
 
@@ -42,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     draw = {
         "views": show.show_views,
         "regions": show.show_regions,
+        "saliency": show_crops.show_saliency,
+        "crops": lambda seen: show_crops.show_crops(seen, args.draws),
         "correspondences": lambda seen: show.show_correspondences(seen, args.backbone, args.seed),
         "features": lambda seen: show.show_features(seen, args.backbone, args.seed),
     }[args.kind]

@@ -32,7 +32,7 @@ from dense_cl.views.dataset import Sample, ViewDataset
 from dense_cl.views.geometry import geometries, grid_centres, inside
 
 BEFORE, AFTER = "before training", "after training"
-_HEIGHT = 240
+HEIGHT = 240
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,16 @@ class Seen:
 
     Attributes:
         config: the recipe.
+        dataset: what makes the views.
+        indices: of the images in the data set.
         names: of the images.
         sources: the images, (H, W, 3) uint8 RGB.
         views: one batch per view, images as collated, (B, H, W, 3) uint8.
     """
 
     config: Config
+    dataset: ViewDataset
+    indices: list[int]
     names: list[str]
     sources: list[NDArray[np.uint8]]
     views: list[ViewBatch]
@@ -97,8 +101,9 @@ def load_views(
     samples = [s for s in (dataset[0, int(index)] for index in chosen) if isinstance(s, Sample)]
     if not samples:
         raise DenseCLError(f"none of {len(chosen)} images can be read; see dense-cl doctor.")
-    sources = [dataset.source.load(sample.index) for sample in samples]
-    return Seen(cfg, [s.name for s in samples], sources, collate_views(samples)["views"])
+    indices, names = [sample.index for sample in samples], [sample.name for sample in samples]
+    sources = [dataset.source.load(index) for index in indices]
+    return Seen(cfg, dataset, indices, names, sources, collate_views(samples)["views"])
 
 
 def show_views(seen: Seen) -> Drawing:
@@ -106,9 +111,9 @@ def show_views(seen: Seen) -> Drawing:
     places = list(zip(*(geometries(view) for view in seen.views), strict=True))
     rows, facts = [], []
     for row, (name, source) in enumerate(zip(seen.names, seen.sources, strict=True)):
-        small, scale = fitted(source, _HEIGHT)
+        small, scale = fitted(source, HEIGHT)
         outlined = draw_outlines(small, [place.outline() * scale for place in places[row]])
-        shown = [fitted(view.image[row].numpy(), _HEIGHT)[0] for view in seen.views]
+        shown = [fitted(view.image[row].numpy(), HEIGHT)[0] for view in seen.views]
         rows.append([outlined, *(framed(picture, v) for v, picture in enumerate(shown))])
         first, *others = places[row]
         areas = [abs(np.linalg.det(p.matrix[:, :2])) * np.prod(p.view_size) for p in places[row]]

@@ -3,21 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from dense_cl.report.draw import PALETTE, Picture
 
 _OPACITY = 0.5
 
 
-def draw_outlines(image: Picture, outlines: Sequence[NDArray[np.floating[Any]]]) -> Picture:
-    """Draw (N, 2) polygons in x, y of the picture, each in the next colour of the palette."""
+def draw_outlines(
+    image: Picture,
+    outlines: Sequence[NDArray[np.floating[Any]]],
+    colours: Sequence[int] | None = None,
+) -> Picture:
+    """Draw (N, 2) polygons in x, y of the picture, in colours of the palette or one by one."""
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     width = max(2, max(picture.size) // 150)
-    for number, outline in enumerate(outlines):
+    for number, outline in zip(colours or range(len(outlines)), outlines, strict=True):
         corners = [(float(x), float(y)) for x, y in outline]
         pen.line([*corners, corners[0]], fill=PALETTE[number % len(PALETTE)], width=width)
     return np.asarray(picture)
@@ -42,6 +47,19 @@ def draw_label_map(image: Picture, label_map: NDArray[np.integer[Any]]) -> Pictu
     shaded[border] = 255
     keep = ((label_map < 0) & ~border)[..., None]
     return np.where(keep, image, shaded.round()).astype(np.uint8)
+
+
+def draw_numbers(image: Picture, label_map: NDArray[np.integer[Any]]) -> Picture:
+    """Write the id of each region of an (H, W) map where it is thickest."""
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    for number in np.unique(label_map[label_map >= 0]).tolist():
+        inside = np.pad(label_map == number, 1).view(np.uint8)  # beyond the border is outside
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        style = dict(fill=(255, 255, 255), stroke_fill=(0, 0, 0), stroke_width=2, anchor="mm")
+        pen.text((int(x), int(y)), str(number), font=ImageFont.load_default(18), **style)
+    return np.asarray(picture)
 
 
 def draw_boxes(image: Picture, boxes: NDArray[np.floating[Any]], ids: Sequence[int]) -> Picture:
