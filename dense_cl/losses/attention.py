@@ -16,7 +16,7 @@ class AttentionTerms(NamedTuple):
 
     Attributes:
         loss: scalar.
-        map_BHW: (B, H, W) the normalised or rectified maps that were compared, no gradient.
+        map_BHW: (B, H, W) the maps that were compared, at least 0, no gradient.
         counted_B: (B,) bool, which images have a say.
     """
 
@@ -80,13 +80,12 @@ def attention_loss(
 
     .. math:: L = \frac{1}{|V|} \sum_{n \in V} (1 - \cos(\mathrm{ReLU}(G_n), M_n))
 
-    Selvaraju et al., arXiv 2012.04630, section 3.3. V are the images in which something is salient;
-    the others have nothing to look at. Where ReLU leaves nothing of a map its loss is 1, without a
-    gradient.
+    Selvaraju et al., arXiv 2012.04630. V are the images in which something is salient; the others
+    have nothing to look at. Where ReLU leaves nothing of a map its loss is 1, without a gradient.
 
     ``released_code=True`` is what salesforce/CAST ``grad_cam.py`` and ``main_cast.py`` do: an
-    in-place normalisation makes the ReLU void, so maps are signed ones stretched to [0, 1]; one
-    cosine is taken over the maps of all images laid end to end; and every image counts.
+    in-place normalisation makes the ReLU void, so maps are signed ones stretched to [0, 1]; and
+    one cosine is taken over the maps of all images laid end to end.
 
     Args:
         signed_BHW: (B, H, W) maps of ``grad_cam``.
@@ -105,8 +104,10 @@ def attention_loss(
     if released_code:
         shifted_BN = signed_BN - signed_BN.amin(dim=1, keepdim=True)
         map_BN = shifted_BN / (shifted_BN.amax(dim=1, keepdim=True) + _RELEASED_EPS)
-        map_BN, saliency_BN = map_BN[counted_B], saliency_BN[counted_B]
-        loss = 1 - F.cosine_similarity(map_BN.flatten(), saliency_BN.flatten(), dim=0)
+        # All images end to end; what does not count is zero in both.
+        counted_B1 = counted_B[:, None].to(map_BN.dtype)
+        map_1N, saliency_1N = ((x * counted_B1).view(1, -1) for x in (map_BN, saliency_BN))
+        loss = (1 - F.cosine_similarity(map_1N, saliency_1N)[0]) * counted_B1.amax()
     else:
         map_BN = F.relu(signed_BN)
         cosine_B = (unit(map_BN) * unit(saliency_BN)).sum(dim=1)

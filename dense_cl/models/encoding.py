@@ -1,15 +1,16 @@
 """How the views of a batch go through an encoder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dense_cl.models.batch_shuffle import BatchShuffle
-from dense_cl.models.features import ViewFeatures
+from dense_cl.models.features import MaskedView, ViewFeatures
 from dense_cl.models.gradient_cache import encode_in_chunks
+from dense_cl.models.norm import running_statistics_kept
 from dense_cl.views.batch import ViewBatch
 
 
@@ -43,7 +44,10 @@ class Encoding:
         for together in calls.values():
             images = [views[v].image for v in together]
             outputs = self._run(network, torch.cat(images) if len(images) > 1 else images[0])
-            parts = zip(*(output.chunk(len(together)) for output in outputs), strict=True)
+            parts: Iterable[tuple[Tensor, ...]] = [outputs]
+            # One view stays as it is: no way leads from a chunk of a stage to the last (Grad-CAM).
+            if len(together) > 1:
+                parts = zip(*(output.chunk(len(together)) for output in outputs), strict=True)
             encoded |= {
                 v: self._features(views[v], part) for v, part in zip(together, parts, strict=True)
             }
@@ -54,6 +58,43 @@ class Encoding:
     ) -> dict[int, ViewFeatures]:
         """Run the wanted views one by one, each shuffled over the processes if so decided."""
         return {v: self._target(network, views[v], step * len(views) + v) for v in wanted}
+
+    @torch.no_grad()
+    def masked(
+        self,
+        networks: Mapping[str, nn.Module | None],
+        views: Sequence[ViewBatch],
+        wanted: Sequence[MaskedView],
+        step: int,
+    ) -> dict[MaskedView, ViewFeatures]:
+        """Run the salient pixels of views, without gradients, by the encoders that are asked for.
+
+        The normalised image is multiplied by its saliency, as in salesforce/CAST
+        ``moco/datasets.py``, so the rest has the mean colour. An image in which nothing is salient
+        goes through as it is: a blank one would change the batch statistics of the others. Batch
+        statistics are those of the masked images, as in that code; running statistics, which an
+        export takes with it, never hear of them. The target encoder shuffles as it does the view.
+
+        Args:
+            networks: the encoders by name.
+            views: with saliency where it is wanted.
+            wanted: names of encoders and indices of views.
+            step: optimiser steps taken so far.
+        """
+        encoded = {}
+        for by, v in wanted:
+            network, salient_BHW = networks[by], views[v].saliency
+            assert network is not None and salient_BHW is not None
+            nothing_B = ~salient_BHW.flatten(1).any(dim=1)
+            shown_BHW = salient_BHW | nothing_B[:, None, None]
+            view = replace(views[v], image=views[v].image * shown_BHW[:, None])
+            with running_statistics_kept(network):
+                encoded[by, v] = (
+                    self._target(network, view, step * len(views) + v)
+                    if by == "target"
+                    else self._features(view, self._run(network, view.image))
+                )
+        return encoded
 
     def _target(self, network: nn.Module, view: ViewBatch, seed: int) -> ViewFeatures:
         if not self.shuffle_bn:

@@ -1,11 +1,15 @@
 """What the encoders hand to every objective."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dense_cl.views.batch import ViewBatch
+
+# Which encoder sees the salient pixels of which view; see ``Objective.masked_views``.
+MaskedView = tuple[Literal["online", "target"], int]
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,10 @@ class FeatureBundle:
         step: optimiser steps taken so far.
         total_steps: optimiser steps of the whole run (0 when unknown), for schedules.
         index: (B,) int64 positions of the images in the data set; None when unknown.
+        masked: features of the salient pixels alone, by encoder and view index; no gradients.
 
-    Only the views that some objective asked for (``Objective.online_views`` and
-    ``Objective.target_views``) are present.
+    Only the views that some objective asked for (``Objective.online_views``,
+    ``Objective.target_views`` and ``Objective.masked_views``) are present.
     """
 
     online: dict[int, ViewFeatures]
@@ -55,6 +60,7 @@ class FeatureBundle:
     step: int = 0
     total_steps: int = 0
     index: Tensor | None = None
+    masked: dict[MaskedView, ViewFeatures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

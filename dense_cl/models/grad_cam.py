@@ -57,8 +57,9 @@ def score_grad_cam(score_B: Tensor, map_BCHW: Tensor, create_graph: bool = False
         raise DenseCLError(
             "Grad-CAM: the score does not depend on this map of the backbone. A class token does"
             " not see the last map, maps that are resampled or reordered copies (pyramid=True,"
-            " earlier blocks of a transformer) lead nowhere, with chunk_size only the last map is"
-            " left, and a frozen backbone leaves none: choose another layer, or do without these."
+            " earlier blocks of a transformer) lead nowhere; with chunk_size or joint views only"
+            " the last map is left, and a frozen backbone leaves none. Choose another layer, or do"
+            " without these."
         )
     return grad_cam(map_BCHW, gradient)
 

@@ -1,13 +1,14 @@
 """Encode a batch that is too large for memory in chunks, with the gradient of the whole batch."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from dense_cl.models.norm import running_statistics_kept
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -48,22 +49,4 @@ def encode_in_chunks(
 def _first_and_second_run(
     network: nn.Module,
 ) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-    return contextlib.nullcontext(), _running_statistics_kept(network)
-
-
-@contextlib.contextmanager
-def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Normalise with batch statistics as in training, without recording them a second time."""
-    # Not by track_running_stats: with it off the layer saves other tensors than in the first run.
-    recording = []
-    for module in network.modules():
-        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None:
-            batches = module.num_batches_tracked
-            recording.append((module, module.momentum, batches, batches.clone()))
-            module.momentum = 0.0
-    try:
-        yield
-    finally:
-        for module, momentum, batches, before in recording:
-            module.momentum = momentum
-            batches.copy_(before)
+    return contextlib.nullcontext(), running_statistics_kept(network)

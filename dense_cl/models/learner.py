@@ -98,6 +98,8 @@ class Learner(BaseModel):
     def _check_objectives(self) -> None:
         if not self.objectives:
             raise DenseCLError("model.objectives is empty: there is nothing to learn from.")
+        for _, objective in self.named_objectives():
+            objective.bind(self.backbone, dict(self.named_objectives()))
         wanting = [n for n, o in self.named_objectives() if o.target_views and not self.target]
         if wanting:
             raise DenseCLError(
@@ -160,17 +162,20 @@ class Learner(BaseModel):
         step = int(self.step)
         online_views = sorted({v for _, o in self.named_objectives() for v in o.online_views})
         target_views = sorted({v for _, o in self.named_objectives() for v in o.target_views})
-        _require_views(max(online_views + target_views) + 1, len(views))
+        masked_views = {view for _, o in self.named_objectives() for view in o.masked_views}
+        _require_views(max(max(o.looked_at) for _, o in self.named_objectives()) + 1, len(views))
         for name, objective in self.named_objectives():
-            looked_at = sorted({*objective.online_views, *objective.target_views})
-            _require_regions(name, objective.regions, [views[v] for v in looked_at])
-            _require_saliency(name, objective.saliency, [views[v] for v in looked_at])
+            looked_at = [views[v] for v in objective.looked_at]
+            _require_regions(name, objective.regions, looked_at)
+            _require_saliency(name, objective.saliency, looked_at)
             _require_images(name, objective, views)
         online = self.encoding.online(self.backbone, views, online_views)
         target: dict[int, ViewFeatures] = {}
         if self.target is not None:
             target = self.encoding.target(self.target, views, target_views, step)
-        return FeatureBundle(online, target, step, self.total_steps, index)
+        networks = {"online": self.backbone, "target": self.target}
+        masked = self.encoding.masked(networks, views, sorted(masked_views), step)
+        return FeatureBundle(online, target, step, self.total_steps, index, masked)
 
     @torch.no_grad()
     def _diagnostics(self, features: FeatureBundle) -> dict[str, Tensor]:
@@ -253,8 +258,7 @@ def _require_saliency(name: str, wanted: bool, views: Sequence[ViewBatch]) -> No
 
 
 def _require_images(name: str, objective: "Objective", views: Sequence[ViewBatch]) -> None:
-    looked_at = {*objective.online_views, *objective.target_views}
-    shown = {v for v in looked_at if views[v].other_image}
+    shown = {v for v in objective.looked_at if views[v].other_image}
     wanted = set(objective.other_image_views)
     if shown - wanted:
         raise DenseCLError(

@@ -1,13 +1,14 @@
 """Normalisation layers by name, and batch normalisation synchronised over any backend."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.models.distributed import world_size
@@ -35,12 +36,31 @@ def norm_layer(name: str, vectors: bool = False) -> Callable[..., nn.Module]:
     return layers[name]
 
 
+@contextlib.contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Normalise with batch statistics as in training, without recording them a second time."""
+    # Not by track_running_stats: with it off the layer saves other tensors than in the first run.
+    recording = []
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None:
+            batches = module.num_batches_tracked
+            recording.append((module, module.momentum, batches, batches.clone()))
+            module.momentum = 0.0
+    try:
+        yield
+    finally:
+        for module, momentum, batches, before in recording:
+            module.momentum = momentum
+            batches.copy_(before)
+
+
 class SyncBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d over the batches of all ranks, on any backend, also of vectors.
 
     torch's ``SyncBatchNorm`` refuses to run on a CPU. This one all-reduces the statistics, and in
     the backward pass their gradients, in float32 at least. Batches may differ in size between
-    ranks. In one process, and in evaluation, it is ``BatchNorm2d``.
+    ranks. In one process, and in evaluation, it is ``BatchNorm2d``; as that, it can be
+    differentiated twice.
     """
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -50,7 +70,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         if not self.training or world_size() == 1:
             return super().forward(x_BCHW)
         x = x_BCHW.to(torch.promote_types(x_BCHW.dtype, torch.float32))
-        y, mean, variance, count = _Standardise.apply(x, self.eps)
+        y, _, mean, variance, count = _Standardise.apply(x, self.eps)
         self._track(mean, variance * count / (count - 1))
         if self.affine:
             y = y * self.weight[:, None, None] + self.bias[:, None, None]
@@ -68,14 +88,16 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Standardise(torch.autograd.Function):
-    r""":math:`y = (x - \mu) / \sqrt{\sigma^2 + \epsilon}` with statistics of all ranks.
+    r""":math:`y = (x - \mu)\,s` with :math:`s = 1 / \sqrt{\sigma^2 + \epsilon}` of all ranks.
 
-    Backward: :math:`(g - \overline{g} - y\,\overline{g y}) / \sqrt{\sigma^2 + \epsilon}` with
-    means over all ranks (Ioffe and Szegedy, arXiv 1502.03167, section 3).
+    Backward: :math:`(g - \overline{g} - y\,\overline{g y})\,s` with means over all ranks (Ioffe and
+    Szegedy, arXiv 1502.03167, section 3). That is a function of y and s, so s is an output too:
+    then autograd differentiates the backward pass by this same rule, with
+    :math:`\partial s / \partial x = -s^2 y / n`.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         local_sum = x.sum(dim=(0, 2, 3))
         total = _all_reduce(torch.cat([local_sum, x.new_tensor([x.numel() // x.shape[1]])]))
         count = total[-1]
@@ -87,15 +109,29 @@ class _Standardise(torch.autograd.Function):
         y = centred.mul_(scale[:, None, None])
         ctx.save_for_backward(y, scale, count)
         ctx.mark_non_differentiable(mean, variance, count)
-        return y, mean, variance, count
+        return y, scale, mean, variance, count
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+    def backward(
+        ctx: Any, upstream: Tensor, upstream_scale: Tensor, *_: Tensor
+    ) -> tuple[Tensor, None]:
         y, scale, count = ctx.saved_tensors
-        local = torch.stack([upstream.sum(dim=(0, 2, 3)), (upstream * y).sum(dim=(0, 2, 3))])
-        mean, mean_of_product = (_all_reduce(local) / count)[..., None, None]
-        return (upstream - mean - y * mean_of_product) * scale[:, None, None], None
+        local = [upstream.sum(dim=(0, 2, 3)), (upstream * y).sum(dim=(0, 2, 3)), upstream_scale]
+        mean, mean_of_product, mean_scale = _SumOverRanks.apply(torch.stack(local)) / count
+        slope = (mean_of_product + mean_scale * scale)[:, None, None]
+        return (upstream - mean[:, None, None] - y * slope) * scale[:, None, None], None
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """All-reduce, whose gradient is the all-reduced gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _all_reduce(x.clone())
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        return _SumOverRanks.apply(upstream)
 
 
 def _all_reduce(tensor: Tensor) -> Tensor:

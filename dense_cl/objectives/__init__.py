@@ -11,6 +11,7 @@ from dense_cl.objectives.image.simclr import SimCLR
 from dense_cl.objectives.image.simsiam import SimSiam
 from dense_cl.objectives.image.swav import SwAV
 from dense_cl.objectives.image.vicreg import VICReg
+from dense_cl.objectives.localization.grad_cam_attention import GradCAMAttention
 from dense_cl.objectives.pixel.dense_info_nce import DenseInfoNCE
 from dense_cl.objectives.pixel.pixcontrast import PixContrast
 from dense_cl.objectives.pixel.pixpro import PixPro
@@ -30,6 +31,7 @@ __all__ = [
     "DetConB",
     "DetConS",
     "Distillation",
+    "GradCAMAttention",
     "InfoNCE",
     "Leopart",
     "MoCoV3",

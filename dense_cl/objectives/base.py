@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from dense_cl.models.features import FeatureBundle, ObjectiveOutput
+from dense_cl.models.features import FeatureBundle, MaskedView, ObjectiveOutput
 
 
 class Objective(nn.Module):
@@ -22,6 +22,7 @@ class Objective(nn.Module):
             ``dense_info_nce``.
         online_views: view indices needed from the encoder that receives gradients.
         target_views: view indices needed from the EMA encoder.
+        masked_views: views of which an encoder has to see the salient pixels alone as well.
         joint_views: views of one size go through the online backbone in one call, and share their
             BatchNorm statistics. One objective of a list that wants it decides for all.
         observed_views: view indices of the whole data set to be shown to ``observe`` before the
@@ -43,6 +44,7 @@ class Objective(nn.Module):
     name: str | None = None
     online_views: tuple[int, ...] = (0,)
     target_views: tuple[int, ...] = ()
+    masked_views: tuple[MaskedView, ...] = ()
     joint_views: bool = False
     observed_views: tuple[int, ...] = ()
     num_negatives: int = 0
@@ -51,6 +53,19 @@ class Objective(nn.Module):
     saliency: bool = False
     detector_parts: Mapping[str, str] = MappingProxyType({})
     other_image_views: tuple[int, ...] = ()
+
+    @property
+    def looked_at(self) -> tuple[int, ...]:
+        """All views that it looks at in a step, in whatever way."""
+        masked = {view for _, view in self.masked_views}
+        return tuple(sorted({*self.online_views, *self.target_views, *masked}))
+
+    def bind(self, backbone: nn.Module, objectives: "Mapping[str, Objective]") -> None:
+        """Get to know the online backbone and all objectives of the list by their names.
+
+        Called once, when all are built. What is kept of them must not be registered as part of
+        this module.
+        """
 
     def prepare(self, num_images: int | None, seed: int) -> None:
         """Learn about the run before any state is restored.

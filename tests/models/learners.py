@@ -102,6 +102,12 @@ PIXEL_METHODS: dict[str, dict[str, Any]] = {
         "location_matches": (6, 3),
     },
 }
+
+
+def attention(**options: Any) -> dict[str, Any]:
+    return {"type": "GradCAMAttention", "weight": 3.0, **options}
+
+
 # Everything that a curve is kept of.
 METHODS: dict[str, list[dict[str, Any]]] = {
     **{name: [objective] for name, objective in (IMAGE_METHODS | PIXEL_METHODS).items()},
@@ -109,6 +115,7 @@ METHODS: dict[str, list[dict[str, Any]]] = {
     "densecl": [info_nce(weight=0.5), dense_info_nce(weight=0.5)],
     "resim": [info_nce(), BOX_METHODS["resim"]],
     "soco": [BOX_METHODS["soco"]],
+    "cast": [info_nce(), attention()],
 }
 
 
@@ -130,7 +137,10 @@ def begin(learner: Learner, *batches: dict[str, Any], num_images: int | None = N
 
 
 def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> dict[str, Any]:
-    """What the loader gives; every view is the whole source, and shows the same random boxes."""
+    """What the loader gives; every view is the whole source, and shows the same random boxes.
+
+    What is salient differs from view to view; nothing is in the second image.
+    """
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, size, size, 3)
     regions = random_boxes(batch, size, seed)
@@ -142,8 +152,9 @@ def random_data(batch: int, size: int = 32, views: int = 2, seed: int = 0) -> di
                 source_size=torch.tensor([[size, size]]).repeat(batch, 1),
                 view_size=(size, size),
                 regions=regions,
+                saliency=random_saliency(batch, size, seed + 100 * number),
             )
-            for _ in range(views)
+            for number in range(views)
         ],
         "index": torch.arange(batch),
         "unreadable": [],
@@ -160,6 +171,16 @@ def random_boxes(batch: int, size: int, seed: int) -> RegionBatch:
     return RegionBatch(boxes=boxes * visible[..., None], visible=visible)
 
 
+def random_saliency(batch: int, size: int, seed: int) -> Tensor:
+    """A rectangle of a quarter to three quarters of the side in each image but the second."""
+    generator = torch.Generator().manual_seed(2000 + seed)
+    length = (0.25 + 0.5 * torch.rand(2, batch, 1, generator=generator)) * size
+    start = torch.rand(2, batch, 1, generator=generator) * (size - length)
+    pixel = torch.arange(size)
+    rows, columns = (start <= pixel) & (pixel < start + length)
+    return rows[:, :, None] & columns[:, None] & (torch.arange(batch) != 1)[:, None, None]
+
+
 def images_of(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
     """The same data with images ``start`` to ``stop`` only."""
     rows = slice(start, stop)
@@ -170,6 +191,7 @@ def images_of(data: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
             matrix=v.matrix[rows],
             source_size=v.source_size[rows],
             regions=v.regions and v.regions.map(lambda tensor: tensor[rows]),
+            saliency=v.saliency[rows],
         )
         for v in data["views"]
     ]

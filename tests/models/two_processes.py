@@ -10,6 +10,7 @@ from learners import (
     BOX_METHODS,
     IMAGE_METHODS,
     PIXEL_METHODS,
+    attention,
     begin,
     build_learner,
     dense_info_nce,
@@ -31,6 +32,9 @@ METHODS = {
         name: [objective]
         for name, objective in (IMAGE_METHODS | PIXEL_METHODS | BOX_METHODS).items()
     },
+    "cast": [info_nce(), attention()],
+    # Batch norm of all ranks between the map and the score is differentiated twice.
+    "cast_byol": [IMAGE_METHODS["byol"], attention(layer=0)],
 }
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3

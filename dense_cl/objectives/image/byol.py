@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from dense_cl.losses.negative_cosine import negative_cosine
-from dense_cl.models.features import FeatureBundle, ObjectiveOutput
+from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.heads import Predictor
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
+from dense_cl.objectives.pairs import PairObjective
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
 @OBJECTIVES.register_module()
-class BYOL(Objective):
+class BYOL(PairObjective):
     """Squared distance of unit predictions and unit EMA projections, both directions.
 
     Grill et al., arXiv 2006.07733, equations 2 and 3; the sum of both directions lies in [0, 8].
@@ -39,6 +41,14 @@ class BYOL(Objective):
         self.head = HEADS.build(dict(head, in_channels=in_channels[-1]))
         self.target_head = TargetNetwork(self.head)
         self.predictor = Predictor(self.head.out_channels, **(predictor or {}))
+
+    def query(self, view: ViewFeatures) -> Tensor:
+        """Return the predictions."""
+        return self.predictor(self.head(view.pooled))
+
+    def key(self, view: ViewFeatures) -> Tensor:
+        """Return the EMA projections."""
+        return self.target_head(view.pooled)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.negative_cosine``."""

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from dense_cl.losses.in_batch_contrast import in_batch_info_nce
 from dense_cl.models.distributed import concat_all_gather, gather_sizes, rank
-from dense_cl.models.features import FeatureBundle, ObjectiveOutput
+from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.heads import Predictor
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
+from dense_cl.objectives.pairs import PairObjective
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
 @OBJECTIVES.register_module()
-class MoCoV3(Objective):
+class MoCoV3(PairObjective):
     """The symmetric contrast of predictions with EMA keys of the batch.
 
     Chen et al., arXiv 2104.02057; facebookresearch/moco-v3 ``moco/builder.py``.
@@ -42,10 +44,18 @@ class MoCoV3(Objective):
         self.target_head = TargetNetwork(self.head)
         self.predictor = Predictor(self.head.out_channels, **(predictor or {}))
 
+    def query(self, view: ViewFeatures) -> Tensor:
+        """Return the predictions."""
+        return self.predictor(self.head(view.pooled))
+
+    def key(self, view: ViewFeatures) -> Tensor:
+        """Return the EMA projections."""
+        return self.target_head(view.pooled)
+
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the sum over both directions; see ``in_batch_info_nce``."""
-        query = [self.predictor(self.head(features.online[v].pooled)) for v in (0, 1)]
-        key = [self.target_head(features.target[v].pooled) for v in (0, 1)]
+        query = [self.query(features.online[v]) for v in (0, 1)]
+        key = [self.key(features.target[v]) for v in (0, 1)]
         sizes = gather_sizes(len(query[0]), query[0].device)
         offset = sum(sizes[: rank()])
         terms = [

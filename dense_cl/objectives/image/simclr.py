@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from dense_cl.losses.in_batch_contrast import nt_xent
 from dense_cl.models.distributed import gather_sizes, gather_with_gradient, rank
-from dense_cl.models.features import FeatureBundle, ObjectiveOutput
-from dense_cl.objectives.base import Objective
+from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
+from dense_cl.objectives.pairs import PairObjective
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
 @OBJECTIVES.register_module()
-class SimCLR(Objective):
+class SimCLR(PairObjective):
     """NT-Xent over the two views of all images of all processes.
 
     Chen et al., arXiv 2002.05709. Negatives of other processes receive their gradient. Each view
@@ -38,9 +38,13 @@ class SimCLR(Objective):
         self.temperature = temperature
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[-1]))
 
+    def query(self, view: ViewFeatures) -> Tensor:
+        """Return the projections."""
+        return self.head(view.pooled)
+
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.in_batch_contrast.nt_xent``."""
-        first_ND, second_ND = (self.head(features.online[v].pooled) for v in (0, 1))
+        first_ND, second_ND = (self.query(features.online[v]) for v in (0, 1))
         sizes = gather_sizes(len(first_ND), first_ND.device)
         terms = nt_xent(
             first_ND,

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from dense_cl.losses.negative_cosine import negative_cosine
-from dense_cl.models.features import FeatureBundle, ObjectiveOutput
+from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.heads import Predictor
-from dense_cl.objectives.base import Objective
+from dense_cl.objectives.pairs import PairObjective
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
 @OBJECTIVES.register_module()
-class SimSiam(Objective):
+class SimSiam(PairObjective):
     """Negative cosine of predictions and projections, mean of both directions; no target network.
 
     Chen and He, arXiv 2011.10566, equations 1 to 4; it lies in [-1, 1], and near -1 means either
@@ -38,6 +40,14 @@ class SimSiam(Objective):
         self.stop_gradient = stop_gradient
         self.head = HEADS.build(dict(head, in_channels=in_channels[-1]))
         self.predictor = Predictor(self.head.out_channels, **(predictor or {}))
+
+    def query(self, view: ViewFeatures) -> Tensor:
+        """Return the predictions."""
+        return self.predictor(self.head(view.pooled))
+
+    def key(self, view: ViewFeatures) -> Tensor:
+        """Return the projections."""
+        return self.head(view.pooled)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the loss; see ``dense_cl.losses.negative_cosine``."""
