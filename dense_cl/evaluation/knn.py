@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.neighbours import nearest_neighbours
 
 K, TEMPERATURE = 20, 0.07
-_CHUNK = 1024  # queries whose similarities to the whole memory are in memory at once
 
 
 @torch.no_grad()
@@ -39,16 +39,10 @@ def knn_votes(
     Returns:
         (M, num_classes) votes, rows sum to 1.
     """
-    neighbours = min(k, len(memory_ND) - leave_one_out)
+    similarity, indices = nearest_neighbours(memory_ND, queries_MD, k, leave_one_out)
+    weights = (similarity / temperature).softmax(dim=1)
     votes = queries_MD.new_zeros(len(queries_MD), num_classes)
-    for start in range(0, len(queries_MD), _CHUNK):
-        similarity = queries_MD[start : start + _CHUNK] @ memory_ND.T
-        if leave_one_out:
-            rows = torch.arange(len(similarity), device=similarity.device)
-            similarity[rows, rows + start] = -torch.inf
-        nearest = similarity.topk(neighbours, dim=1)
-        weights = (nearest.values / temperature).softmax(dim=1)
-        votes[start : start + _CHUNK].scatter_add_(1, labels_N[nearest.indices], weights)
+    votes.scatter_add_(1, labels_N[indices], weights)
     return votes
 
 
