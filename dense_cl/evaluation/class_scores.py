@@ -1,6 +1,7 @@
-"""Scores of classifiers of whole images, as "How Well Do Self-Supervised Models Transfer?" has them.
+"""Scores of classifiers of whole images.
 
-arXiv 2011.13377; ``linear.py`` of linusericsson/ssl-transfer.
+Those of "How Well Do Self-Supervised Models Transfer?", arXiv 2011.13377, after ``linear.py`` of
+linusericsson/ssl-transfer.
 """
 
 import numpy as np

@@ -70,10 +70,24 @@ def knn_accuracy(
     """
     if len(memory_ND) < 2:
         raise DenseCLError(f"kNN needs at least two labelled images, not {len(memory_ND)}.")
-    alone = queries_MD is None or query_labels_M is None
-    queries, truth = (memory_ND, labels_N) if alone else (queries_MD, query_labels_M)
-    assert queries is not None and truth is not None
-    memory, queries = F.normalize(memory_ND, dim=1), F.normalize(queries, dim=1)
-    classes = int(max(labels_N.max(), truth.max())) + 1
-    votes = knn_votes(memory, labels_N, queries, classes, k, temperature, leave_one_out=alone)
-    return (votes.argmax(dim=1) == truth).double().mean().item()
+    if queries_MD is None or query_labels_M is None:
+        classes = int(labels_N.max()) + 1
+        unit = F.normalize(memory_ND, dim=1)
+        votes = knn_votes(unit, labels_N, unit, classes, k, temperature, leave_one_out=True)
+        return (votes.argmax(dim=1) == labels_N).double().mean().item()
+    classes = int(max(labels_N.max(), query_labels_M.max())) + 1
+    found = knn_predictions(memory_ND, labels_N, queries_MD, classes, k, temperature)
+    return (found == query_labels_M).double().mean().item()
+
+
+def knn_predictions(
+    memory_ND: Tensor,
+    labels_N: Tensor,
+    queries_MD: Tensor,
+    num_classes: int,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+) -> Tensor:
+    """Return (M,) classes with the most votes, on L2-normalised features; see ``knn_votes``."""
+    units = F.normalize(memory_ND, dim=1), labels_N, F.normalize(queries_MD, dim=1)
+    return knn_votes(*units, num_classes, k, temperature).argmax(dim=1)

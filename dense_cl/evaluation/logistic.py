@@ -63,7 +63,7 @@ def fit_path(
     num_classes: int,
     penalties: Sequence[float],
     max_iterations: int = 300,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-5,
 ) -> Iterator[Logistic]:
     """Yield the classifier of each penalty, from the strongest to the weakest, each from the last.
 
@@ -84,7 +84,9 @@ def fit_path(
         DenseCLError: a penalty is not positive, or fewer than two classes.
     """
     if min(penalties) <= 0:
-        raise DenseCLError(f"l2 {min(penalties):g} must be positive: the answer is not unique at 0.")
+        raise DenseCLError(
+            f"l2 {min(penalties):g} must be positive: the answer is not unique at 0."
+        )
     if num_classes < 2:
         raise DenseCLError("a classifier needs at least two classes; all images have the same one.")
     count, dtype = len(features_ND), features_ND.dtype

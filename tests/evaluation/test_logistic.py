@@ -45,18 +45,14 @@ def test_golden_coefficients(golden, case, check):
     data = tensors(golden(f"ericsson_logreg_{case}"))
     classes = int(data["train_labels"].max()) + 1
     penalty = 1 / float(data[f"check_C{check}"])
-    (fit,) = fit_path(
-        data["train_features"], data["train_labels"], classes, [penalty], 1000, 1e-8
-    )
+    (fit,) = fit_path(data["train_features"], data["train_labels"], classes, [penalty], 1000, 1e-8)
     assert fit.converged
     expected = data[f"expected_coef_C{check}"]
     torch.testing.assert_close(
         fit.weight, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item()
     )
     decision = data[f"expected_val_decision_C{check}"]
-    torch.testing.assert_close(
-        fit.logits(data["val_features"]), decision, rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(fit.logits(data["val_features"]), decision, rtol=1e-3, atol=1e-3)
 
 
 def problem(dtype=torch.float64):
