@@ -25,8 +25,15 @@ CHEST_CLASSES = "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneu
 
 
 def labelled_files(pairs: Iterable[tuple[str | Path, str]]) -> LabelledImages:
-    """Return images from (path, class) pairs."""
-    files, names = zip(*pairs, strict=True)
+    """Return images from (path, class) pairs.
+
+    Raises:
+        DenseCLError: there are none.
+    """
+    listed = list(pairs)
+    if not listed:
+        raise DenseCLError("no image is listed")
+    files, names = zip(*listed, strict=True)
     return LabelledImages(FileSource("", [str(file) for file in files]), tuple(names))
 
 

@@ -104,8 +104,8 @@ def read_split(name: str, root: str | Path, split: str) -> LabelledImages:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, DenseCLError) as error:
         raise DenseCLError(
-            f"data set '{name}' is not complete in '{root}', which must hold {data.place} ({error})."
-            " Nothing is downloaded; put it there yourself."
+            f"data set '{name}' is not complete in '{root}', which must hold {data.place}"
+            f" ({error}). Nothing is downloaded; put it there yourself."
         ) from None
 
 

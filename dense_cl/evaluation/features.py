@@ -131,8 +131,8 @@ def _compute(
             found: Sequence[Tensor] = [backbone.pooled(images)]
         else:
             found = backbone.chosen_stages(images, stages)
-        yield [np.ascontiguousarray(each.float().numpy()) for each in found]
         tell(len(images))
+        yield [np.ascontiguousarray(each.float().numpy()) for each in found]
 
 
 def _stack(images: list[Tensor | DenseCLError]) -> Tensor | DenseCLError:
