@@ -6,6 +6,7 @@ from typing import Any
 from dense_cl.commands import (
     evaluate_clustering,
     evaluate_few_shot,
+    evaluate_fine_tuning,
     evaluate_many_shot,
     evaluate_retrieval,
 )
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, command, summary in (
         ("many-shot", evaluate_many_shot, "the best linear classifier of frozen features"),
+        ("fine-tuning", evaluate_fine_tuning, "everything trained on labelled images"),
         ("few-shot", evaluate_few_shot, "prototypes of a few images, over many episodes"),
         ("clustering", evaluate_clustering, "k-means of patches, clusters named after classes"),
         ("retrieval", evaluate_retrieval, "segmentation by the patches that resemble each other"),

@@ -11,6 +11,7 @@ from dense_cl.errors import DenseCLError
 
 if TYPE_CHECKING:
     from dense_cl.evaluation.features import Extraction
+    from dense_cl.evaluation.image_sets import Splits
     from dense_cl.evaluation.mask_folders import MaskFolders
 
 
@@ -40,6 +41,35 @@ def extraction(args: argparse.Namespace) -> "Extraction":
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     cache = Path(args.cache) if args.cache else home / "dense_cl" / "features"
     return Extraction(None if args.no_cache else cache.expanduser(), args.workers, progress)
+
+
+def add_splits(task: argparse.ArgumentParser) -> None:
+    """Declare labelled images to train, choose and test with, and the metric."""
+    data = task.add_argument_group(
+        "data", "a data set by name and folder, or images with labels as for 'classification'"
+    )
+    data.add_argument(
+        "--dataset", metavar="NAME", help="such as dtd, with --root; a wrong name lists all"
+    )
+    data.add_argument("--root", metavar="DIR", help="folder the data set lies in")
+    data.add_argument("--train", metavar="PATH", help="a folder by class, or 'path, label' lines")
+    data.add_argument("--val", metavar="PATH", help="without it, a fifth of --train")
+    data.add_argument("--test", metavar="PATH", help="scored once")
+    data.add_argument("--label-column", type=int, default=1, metavar="N", help="of a line (1)")
+    task.add_argument(
+        "--metric",
+        help="'top-1', 'mean per class' or '11-point mAP' (that of the data set; else top-1)",
+    )
+
+
+def chosen_splits(args: argparse.Namespace) -> "tuple[Splits, str]":
+    """Return the labelled images and the metric."""
+    from dense_cl.evaluation.datasets import choose_splits
+
+    splits, metric = choose_splits(
+        args.dataset, args.root, args.train, args.val, args.test, args.label_column
+    )
+    return splits, args.metric or metric
 
 
 def add_mask_folders(task: argparse.ArgumentParser, needed: dict[str, bool]) -> None:

@@ -88,7 +88,7 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
-        return tuple(stage.cpu() for stage in self.module(self._normalised(images_NHWC)))
+        return tuple(stage.cpu() for stage in self.module(self.normalised(images_NHWC)))
 
     def chosen_stages(self, images_NHWC: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Return some of the stage maps.
@@ -109,12 +109,13 @@ class FrozenBackbone:
     def pooled(self, images_NHWC: Tensor) -> Tensor:
         """Return a vector per image, (N, C), float32 on the CPU: see ``image_vectors``."""
         parts = [
-            image_vectors(self.module, self._normalised(part)).float().cpu()
+            image_vectors(self.module, self.normalised(part)).float().cpu()
             for part in images_NHWC.split(_BATCH)
         ]
         return torch.cat(parts)
 
-    def _normalised(self, images_NHWC: Tensor) -> Tensor:
+    def normalised(self, images_NHWC: Tensor) -> Tensor:
+        """Return (N, 3, H, W) as the backbone wants them, on its device, of RGB in 0..255."""
         scaled = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
         return scaled.permute(0, 3, 1, 2)
 

@@ -52,11 +52,13 @@ class Splits:
         """Return the sets by what messages call them."""
         return {"training": self.train, "validation": self.val, "test": self.test}
 
-    def targets(self, multi_label: bool) -> dict[str, Tensor]:
-        """Return (N,) class numbers of each set, or (N, K) of 0 and 1."""
+    def targets(self, multi_label: bool) -> tuple[dict[str, Tensor], int]:
+        """Return (N,) class numbers of each set, or (N, K) of 0 and 1; and K."""
         numbered = class_members if multi_label else class_numbers
         sets = self.by_name()
-        return dict(zip(sets, numbered(*(s.names for s in sets.values())), strict=True))
+        targets = numbered(*(images.names for images in sets.values()))
+        classes = targets[0].shape[1] if multi_label else max(int(t.max()) for t in targets) + 1
+        return dict(zip(sets, targets, strict=True)), classes
 
 
 def check_classes(sets: Mapping[str, LabelledImages]) -> None:

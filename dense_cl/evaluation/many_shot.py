@@ -6,7 +6,7 @@ validation is taken, and the classifier is fitted again to training and validati
 differs: each fit goes on to the minimum (see ``logistic``); test is scored once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dense_cl.evaluation.class_scores import METRICS
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.image_sets import Splits
+from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.logistic import Logistic, fit_path, l2_grid
 from dense_cl.evaluation.pictures import Pictures
 from dense_cl.evaluation.results import make_result
@@ -58,12 +59,11 @@ def evaluate_many_shot(
     grid = sorted(penalties or l2_grid())
     options = extraction or Extraction()
     name, frozen = open_backbone(backbone, seed)
-    targets = splits.targets(multi_label=metric == MAP)
+    targets, classes = splits.targets(multi_label=metric == MAP)
     features = {
         what: options.pooled(frozen, Pictures(images.source, "square", (size, size)), what)
         for what, images in splits.by_name().items()
     }
-    classes = int(targets["training"].shape[1] if metric == MAP else _largest(targets) + 1)
     train = features["training"], targets["training"], classes
     val = _validate(
         fit_path(*train, grid), features["validation"], targets["validation"], METRICS[metric],
@@ -74,14 +74,13 @@ def evaluate_many_shot(
     # The path down to the chosen penalty again: the last fit is warm-started like those before.
     *_, final = fit_path(both[0], both[1], classes, [l2 for l2 in grid if l2 >= chosen])
     logits, truth = final.logits(features["test"]), targets["test"]
-    test_names = [splits.test.source.name(i) for i in range(len(splits.test))]
-    scores, records = _multi_label(logits, truth) if metric == MAP else _single_label(logits, truth)
+    scores, records = label_records(logits, truth, splits.test)
     return make_result(
         "many-shot",
         name,
         seed,
         scores,
-        [{"image": image} | record for image, record in zip(test_names, records, strict=True)],
+        records,
         {
             "size": size,
             "classes": classes,
@@ -96,7 +95,7 @@ def evaluate_many_shot(
 
 
 def _validate(
-    fits: Any,
+    fits: Iterable[Logistic],
     features: Tensor,
     targets: Tensor,
     score: Callable[[Tensor, Tensor], float],
@@ -105,7 +104,6 @@ def _validate(
 ) -> dict[float, float]:
     """Return the validation score of every fit."""
     scores: dict[float, float] = {}
-    fit: Logistic
     for number, fit in enumerate(fits, start=1):
         scores[fit.l2] = score(fit.logits(features), targets)
         progress(
@@ -115,25 +113,23 @@ def _validate(
     return scores
 
 
-def _single_label(
-    logits_NK: Tensor, labels_N: Tensor
+def label_records(
+    logits_NK: Tensor, targets: Tensor, images: LabelledImages
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    predicted = logits_NK.argmax(dim=1)
+    """Return scores and records of images with one class each, (N,), or several, (N, K)."""
+    names = [images.source.name(index) for index in range(len(images))]
+    if targets.dim() == 2:
+        rows = zip(names, targets.tolist(), logits_NK.tolist(), strict=True)
+        return (
+            {"mean_average_precision": METRICS[MAP](logits_NK, targets)},
+            [{"image": name, "labels": labels, "logits": logits} for name, labels, logits in rows],
+        )
     scores = {
-        "accuracy": METRICS["top-1"](logits_NK, labels_N),
-        "mean_class_accuracy": METRICS["mean per class"](logits_NK, labels_N),
+        "accuracy": METRICS["top-1"](logits_NK, targets),
+        "mean_class_accuracy": METRICS["mean per class"](logits_NK, targets),
     }
-    pairs = zip(labels_N.tolist(), predicted.tolist(), strict=True)
-    return scores, [{"accuracy": int(t == p), "confusion": [[t, p, 1]]} for t, p in pairs]
-
-
-def _multi_label(
-    logits_NK: Tensor, labels_NK: Tensor
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    scores = {"mean_average_precision": METRICS[MAP](logits_NK, labels_NK)}
-    pairs = zip(labels_NK.tolist(), logits_NK.tolist(), strict=True)
-    return scores, [{"labels": labels, "logits": logits} for labels, logits in pairs]
-
-
-def _largest(targets: dict[str, Tensor]) -> int:
-    return max(int(numbers.max()) for numbers in targets.values())
+    found = zip(names, targets.tolist(), logits_NK.argmax(dim=1).tolist(), strict=True)
+    return scores, [
+        {"image": name, "accuracy": int(truth == predicted), "confusion": [[truth, predicted, 1]]}
+        for name, truth, predicted in found
+    ]

@@ -26,7 +26,7 @@ def test_a_plain_resnet_is_recognised_by_its_keys(resnet: Path) -> None:
     model.load_state_dict(torch.load(resnet, weights_only=True))
     model.fc = torch.nn.Identity()
     frozen = FrozenBackbone.load(resnet)
-    expected = model.eval()(frozen._normalised(IMAGES))
+    expected = model.eval()(frozen.normalised(IMAGES))
     torch.testing.assert_close(frozen.pooled(IMAGES), expected, rtol=1e-4, atol=1e-4)
     named = FrozenBackbone.load(f"{resnet}:resnet18")
     assert torch.equal(named.pooled(IMAGES), frozen.pooled(IMAGES))
@@ -41,7 +41,7 @@ def test_any_timm_model_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(DenseCLError, match=r"does not say which architecture.*weights\.pth:"):
         FrozenBackbone.load(tmp_path / "weights.pth")
     frozen = FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:resnet10t")
-    expected = model.eval().forward_features(frozen._normalised(IMAGES)).mean(dim=(2, 3))
+    expected = model.eval().forward_features(frozen.normalised(IMAGES)).mean(dim=(2, 3))
     torch.testing.assert_close(frozen.pooled(IMAGES), expected, rtol=1e-4, atol=1e-4)
 
 
