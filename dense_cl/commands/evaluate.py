@@ -7,6 +7,7 @@ from dense_cl.commands import (
     evaluate_clustering,
     evaluate_few_shot,
     evaluate_fine_tuning,
+    evaluate_keypoints,
     evaluate_many_shot,
     evaluate_retrieval,
 )
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("many-shot", evaluate_many_shot, "the best linear classifier of frozen features"),
         ("fine-tuning", evaluate_fine_tuning, "everything trained on labelled images"),
         ("few-shot", evaluate_few_shot, "prototypes of a few images, over many episodes"),
+        ("keypoints", evaluate_keypoints, "key points of an object found again in another"),
         ("clustering", evaluate_clustering, "k-means of patches, clusters named after classes"),
         ("retrieval", evaluate_retrieval, "segmentation by the patches that resemble each other"),
     ):
