@@ -1,13 +1,27 @@
 """``dense-cl evaluate``: measure how a backbone transfers without being trained further."""
 
 import argparse
-import json
-import re
-import sys
-from pathlib import Path
 from typing import Any
 
-from dense_cl.commands import evaluate_objects
+from dense_cl.commands import (
+    evaluate_clustering,
+    evaluate_few_shot,
+    evaluate_fine_tuning,
+    evaluate_keypoints,
+    evaluate_many_shot,
+    evaluate_objects,
+    evaluate_retrieval,
+)
+from dense_cl.commands.evaluate_options import (
+    add_extraction,
+    add_mask_folders,
+    class_names,
+    extraction,
+    mask_folders,
+    print_segmentation,
+    progress,
+    size,
+)
 from dense_cl.errors import DenseCLError
 
 
@@ -26,6 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             tasks, "localization", "where frozen features see objects, against where they are"
         )
     )
+    for name, command, summary in (
+        ("many-shot", evaluate_many_shot, "the best linear classifier of frozen features"),
+        ("fine-tuning", evaluate_fine_tuning, "everything trained on labelled images"),
+        ("few-shot", evaluate_few_shot, "prototypes of a few images, over many episodes"),
+        ("keypoints", evaluate_keypoints, "key points of an object found again in another"),
+        ("clustering", evaluate_clustering, "k-means of patches, clusters named after classes"),
+        ("retrieval", evaluate_retrieval, "segmentation by the patches that resemble each other"),
+    ):
+        command.add_arguments(_add_task(tasks, name, summary))
 
 
 def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
@@ -35,7 +58,7 @@ def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
         "--backbone",
         required=True,
         metavar="FILE",
-        help="exported backbone, or 'random', or 'random:resnet50'",
+        help="exported backbone, FILE:ARCH, 'random', or 'random:resnet50'",
     )
     task.add_argument("--seed", type=int, default=0, help="of a random backbone, and of all draws")
     task.add_argument("--out", metavar="JSON", help="where to write the result")
@@ -50,25 +73,11 @@ def _add_penalty(task: argparse.ArgumentParser) -> None:
 
 def _add_segmentation(task: argparse.ArgumentParser) -> None:
     _add_penalty(task)
-    for split in ("train", "val", "test"):
-        needed = split != "val"
-        note = "" if needed else " (to choose among several --l2)"
-        task.add_argument(
-            f"--{split}-images", required=needed, metavar="DIR", help=f"{split} photos{note}"
-        )
-        task.add_argument(
-            f"--{split}-masks", required=needed, metavar="DIR", help="one PNG of classes for each"
-        )
-    number = task.add_mutually_exclusive_group(required=True)
-    number.add_argument("--num-classes", type=int, metavar="N", help="mask values 0 .. N-1")
-    number.add_argument("--classes", metavar="FILE", help="text file, one class name a line")
-    task.add_argument(
-        "--ignore", default="255", metavar="V,V", help="mask values that mean void (255)"
-    )
-    task.add_argument("--size", default="240x320", metavar="HxW", help="of the photos (240x320)")
+    add_mask_folders(task, {"train": True, "val": False, "test": True})
     task.add_argument(
         "--stages", type=int, nargs="+", default=[-1], help="backbone stages to use (-1, the last)"
     )
+    add_extraction(task)
     task.set_defaults(evaluate=_segmentation)
 
 
@@ -88,6 +97,7 @@ def _add_classification(task: argparse.ArgumentParser) -> None:
         "--label-column", type=int, default=1, metavar="N", help="label of a line to use (1)"
     )
     task.add_argument("--size", type=int, default=224, help="side of the central square (224)")
+    add_extraction(task)
     task.set_defaults(evaluate=_classification)
 
 
@@ -95,13 +105,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the scores and write them."""
     result = args.evaluate(args)
     if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(result, indent=2) + "\n")
+        from dense_cl.evaluation.results import write_result
+
+        write_result(result, args.out)
     return 0
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _classification(args: argparse.Namespace) -> dict[str, Any]:
@@ -121,7 +128,8 @@ def _classification(args: argparse.Namespace) -> dict[str, Any]:
         size=args.size,
         l2=args.l2 or [L2],
         seed=args.seed,
-        progress=_progress,
+        progress=progress,
+        extraction=extraction(args),
     )
     print(f"{'nearest neighbours':>18}  {100 * result['knn']:5.1f}")
     print(f"{'linear':>18}  {100 * result['linear']:5.1f}")
@@ -129,54 +137,22 @@ def _classification(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
-    from dense_cl.evaluation.mask_folders import MaskFolders
     from dense_cl.evaluation.segmentation import L2, evaluate_segmentation
-
-    names = _class_names(args.classes) if args.classes else []
-    num_classes = args.num_classes or len(names)
-    if num_classes < 2:
-        raise DenseCLError(f"--num-classes {num_classes}: at least two classes are needed.")
-    ignore = _integers(args.ignore)
-
-    def folders(split: str) -> MaskFolders:
-        images, masks = getattr(args, f"{split}_images"), getattr(args, f"{split}_masks")
-        return MaskFolders.find(images, masks, num_classes, ignore)
 
     if bool(args.val_images) != bool(args.val_masks):
         raise DenseCLError("--val-images and --val-masks belong together; give both or neither.")
     result = evaluate_segmentation(
         args.backbone,
-        folders("train"),
-        folders("test"),
-        folders("val") if args.val_images else None,
-        size=_size(args.size),
+        mask_folders(args, "train"),
+        mask_folders(args, "test"),
+        mask_folders(args, "val") if args.val_images else None,
+        size=size(args),
         stages=args.stages,
         l2=args.l2 or [L2],
         seed=args.seed,
-        classes=names,
-        progress=_progress,
+        classes=class_names(args),
+        progress=progress,
+        extraction=extraction(args),
     )
-    for name, iou in result["iou"].items():
-        print(f"{name:>16}  {'absent' if iou is None else f'{100 * iou:5.1f}'}")
-    print(f"{'mean IoU':>16}  {100 * result['mean_iou']:5.1f}")
-    print(f"{'pixel accuracy':>16}  {100 * result['pixel_accuracy']:5.1f}")
+    print_segmentation(result)
     return result
-
-
-def _class_names(file: str) -> list[str]:
-    if not Path(file).is_file():
-        raise DenseCLError(f"--classes '{file}' does not exist; it is a text file, a name a line.")
-    return [line.strip() for line in Path(file).read_text().splitlines() if line.strip()]
-
-
-def _integers(text: str) -> list[int]:
-    if not re.fullmatch(r"(\d+(,\d+)*)?", text):
-        raise DenseCLError(f"--ignore '{text}' is not a list of numbers. Write e.g. 11,255.")
-    return [int(word) for word in text.split(",") if word]
-
-
-def _size(text: str) -> tuple[int, int]:
-    size = re.fullmatch(r"(\d+)x(\d+)", text)
-    if size is None or "0" in size.groups():
-        raise DenseCLError(f"--size '{text}' is not HEIGHTxWIDTH. Write e.g. 240x320.")
-    return int(size[1]), int(size[2])

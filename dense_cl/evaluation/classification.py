@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.frozen import FrozenBackbone
-from dense_cl.evaluation.knn import TEMPERATURE, K, knn_accuracy
+from dense_cl.evaluation.features import Extraction
+from dense_cl.evaluation.frozen import open_backbone
+from dense_cl.evaluation.image_sets import check_classes
+from dense_cl.evaluation.knn import TEMPERATURE, K, knn_predictions
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
 from dense_cl.evaluation.linear_probe import Fit, fit_linear_probe
+from dense_cl.evaluation.pictures import Pictures
+from dense_cl.evaluation.results import make_result
 
 L2 = 1e-3
 
@@ -25,6 +29,7 @@ def evaluate_classification(
     l2: Sequence[float] = (L2,),
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
+    extraction: Extraction | None = None,
 ) -> dict[str, Any]:
     """Score the vector that a frozen backbone gives an image: its average last map, or class token.
 
@@ -41,9 +46,10 @@ def evaluate_classification(
         l2: penalties of the linear classifier to choose from.
         seed: of a random backbone.
         progress: called with a line of text at each step.
+        extraction: cache and workers for the features; its progress is that of the features.
 
     Returns:
-        Plain values ready for JSON; accuracies in [0, 1].
+        A result (see ``results``) with ``knn`` and ``linear`` accuracy in [0, 1], also at its top.
 
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
@@ -54,24 +60,13 @@ def evaluate_classification(
             "to choose with. Give --val, or a single --l2."
         )
     sets = {"training": train, "test": test} | ({"validation": val} if val else {})
-    for what, images in sets.items():
-        unknown = sorted(set(images.names) - set(train.names))
-        if unknown:
-            raise DenseCLError(
-                f"{len(unknown)} classes of the {what} images have no training image, for example "
-                f"'{unknown[0]}': the two sets do not belong together, or use other names."
-            )
-    module = isinstance(backbone, torch.nn.Module)
-    frozen = (
-        FrozenBackbone.wrap(backbone)
-        if isinstance(backbone, torch.nn.Module)
-        else FrozenBackbone.load(backbone, seed)
-    )
-    features = {}
-    for what, images in sets.items():
-        progress(f"features of {len(images)} {what} images")
-        # Cloned outside of inference mode, so that autograd may use them.
-        features[what] = frozen.pooled(images.images(size)).clone()
+    check_classes(sets)
+    name, frozen = open_backbone(backbone, seed)
+    options = extraction or Extraction(progress=progress)
+    features = {
+        what: options.pooled(frozen, Pictures(images.source, "centre", (size, size)), what)
+        for what, images in sets.items()
+    }
     numbers = dict(zip(sets, class_numbers(*(s.names for s in sets.values())), strict=True))
     num_classes = int(numbers["training"].max()) + 1
 
@@ -87,23 +82,30 @@ def evaluate_classification(
             line += f", validation accuracy {100 * val_scores[strength]:.1f}"
         progress(line)
     chosen = max(val_scores, key=val_scores.__getitem__) if val_scores else l2[0]
-    return {
-        "backbone": type(backbone).__name__ if module else str(backbone),
-        "seed": seed,
-        "knn": knn_accuracy(
-            features["training"], numbers["training"], features["test"], numbers["test"]
-        ),
-        "linear": linear_accuracy(fits[chosen], features["test"], numbers["test"]),
-        "val": {f"{strength:g}": value for strength, value in val_scores.items()},
-        "fit": {"l2": chosen, "converged": fits[chosen].converged, "loss": fits[chosen].loss},
-        "settings": {
+    truth = numbers["test"]
+    linear = linear_predictions(fits[chosen], features["test"]) == truth
+    knn = truth == knn_predictions(
+        features["training"], numbers["training"], features["test"], num_classes
+    )
+    scores = {"knn": knn.double().mean().item(), "linear": linear.double().mean().item()}
+    rows = zip(range(len(test)), knn.tolist(), linear.tolist(), strict=True)
+    return make_result(
+        "classification",
+        name,
+        seed,
+        scores,
+        [{"image": test.source.name(i), "knn": int(a), "linear": int(b)} for i, a, b in rows],
+        {
             "size": size,
             "classes": num_classes,
             "images": {what: len(images) for what, images in sets.items()},
             "k": K,
             "temperature": TEMPERATURE,
         },
-    }
+        **scores,
+        val={f"{strength:g}": value for strength, value in val_scores.items()},
+        fit={"l2": chosen, "converged": fits[chosen].converged, "loss": fits[chosen].loss},
+    )
 
 
 def fit(features_ND: Tensor, labels_N: Tensor, num_classes: int, l2: float) -> Fit:
@@ -112,7 +114,11 @@ def fit(features_ND: Tensor, labels_N: Tensor, num_classes: int, l2: float) -> F
     return fit_linear_probe([maps], cells, num_classes, l2, grid=(1, 1))
 
 
+def linear_predictions(fitted: Fit, features_ND: Tensor) -> Tensor:
+    """Return (N,) classes of highest logit."""
+    return fitted.probe.logits([features_ND[:, :, None, None]], (1, 1))[:, :, 0, 0].argmax(dim=1)
+
+
 def linear_accuracy(fitted: Fit, features_ND: Tensor, labels_N: Tensor) -> float:
     """Return the share of images whose class has the highest logit."""
-    logits_NK = fitted.probe.logits([features_ND[:, :, None, None]], (1, 1))[:, :, 0, 0]
-    return (logits_NK.argmax(dim=1) == labels_N).double().mean().item()
+    return (linear_predictions(fitted, features_ND) == labels_N).double().mean().item()

@@ -7,22 +7,26 @@ import torch
 from torch import Tensor
 
 
-def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
+def confusion_matrix(
+    prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None
+) -> Tensor:
     """Count pixels by (true class, predicted class).
 
     Args:
-        prediction: integer classes in [0, num_classes), any shape.
+        prediction: integers in [0, num_predicted), any shape.
         target: integer classes of the same shape; anything outside [0, num_classes) is void
             and is not counted.
         num_classes: K.
+        num_predicted: C, where predictions are clusters; K if not given.
 
     Returns:
-        (K, K) int64, rows = truth, columns = prediction.
+        (K, C) int64, rows = truth, columns = prediction.
     """
+    columns = num_predicted or num_classes
     target, prediction = target.flatten().long(), prediction.flatten().long()
     counted = (target >= 0) & (target < num_classes)
-    pairs = target[counted] * num_classes + prediction[counted]
-    return torch.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    pairs = target[counted] * columns + prediction[counted]
+    return torch.bincount(pairs, minlength=num_classes * columns).reshape(num_classes, columns)
 
 
 @dataclass(frozen=True)

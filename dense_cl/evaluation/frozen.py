@@ -1,8 +1,10 @@
 """Frozen backbones: where they come from and the feature maps they give."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.models.backbones import image_vectors
-from dense_cl.transfer.loading import load_backbone
+from dense_cl.transfer.loading import load_backbone, load_backbone_weights, resnet_depth
+from dense_cl.transfer.weights_file import read_weights
 
 RANDOM = "random"
 _BATCH = 32  # images that are on the device at once
@@ -34,12 +37,15 @@ class FrozenBackbone:
 
     @classmethod
     def load(cls, backbone: str | Path, seed: int = 0) -> "FrozenBackbone":
-        """Load an exported file, or build ``random`` / ``random:ARCH`` from ``seed``.
+        """Load a file of weights, or build ``random`` / ``random:ARCH`` from ``seed``.
 
-        ARCH is ``resnet18`` (the default), another ResNet, or the name of a timm model.
+        ARCH is ``resnet18`` (the default), another ResNet, or the name of a timm model. A file of
+        dense_cl says what it is, and a ResNet with torchvision's keys can be told; for any other
+        write ``FILE:ARCH``. Files that say nothing of their normalisation get ImageNet's.
 
         Raises:
-            DenseCLError: no such file, not a full match, or no such architecture.
+            DenseCLError: no such file, not a full match, no such architecture, or pixels expected
+                in another order than RGB.
         """
         name, _, architecture = str(backbone).partition(":")
         if name == RANDOM:
@@ -47,27 +53,57 @@ class FrozenBackbone:
                 torch.manual_seed(seed)
                 module = build_backbone(_architecture(architecture or "resnet18"))
             return cls.wrap(module)
-        if not Path(backbone).is_file():
-            raise DenseCLError(
-                f"backbone '{backbone}' is not a file. Give the backbone.pth of a pretraining run, "
-                "or 'random' or 'random:resnet50' for a random initialisation."
-            )
-        return cls.wrap(load_backbone(backbone))
+        return cls.wrap(_from_file(str(backbone)))
 
     @classmethod
     def wrap(cls, module: nn.Module) -> "FrozenBackbone":
         """Freeze a module; its attribute ``normalization`` is used if it has one."""
         norm: Any = getattr(module, "normalization", None) or _IMAGENET
+        order = norm.get("channel_order", "RGB")
+        if order != "RGB":
+            raise DenseCLError(
+                f"this backbone expects pixels in the order {order}, but images are read as RGB. "
+                "Reverse the input channels of its first layer and its mean and std, and say "
+                "channel_order='RGB' in its normalization."
+            )
         device = torch.device(get_device())
         module = module.eval().requires_grad_(False).to(device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = (torch.tensor(norm[key], device=device) for key in ("mean", "std"))
         return cls(module, mean, std)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over all that decides the features: weights, layers, normalisation.
+
+        The code of a module's ``forward`` is not part of it.
+        """
+        digest = hashlib.sha256(f"{type(self.module)} {self.module!r}".encode())
+        named = {"mean": self.mean, "std": self.std} | self.module.state_dict()
+        for name, value in named.items():
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
         return tuple(stage.cpu() for stage in self.module(self.normalised(images_NHWC)))
+
+    def chosen_stages(self, images_NHWC: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Return some of the stage maps.
+
+        Raises:
+            DenseCLError: the backbone has no such stage.
+        """
+        maps = self.stages(images_NHWC)
+        for stage in stages:
+            if not -len(maps) <= stage < len(maps):
+                raise DenseCLError(
+                    f"stage {stage} does not exist: the backbone has {len(maps)} stages, "
+                    f"0..{len(maps) - 1} (or -1 for the last)."
+                )
+        return [maps[stage] for stage in stages]
 
     @torch.inference_mode()
     def pooled(self, images_NHWC: Tensor) -> Tensor:
@@ -79,7 +115,7 @@ class FrozenBackbone:
         return torch.cat(parts)
 
     def normalised(self, images_NHWC: Tensor) -> Tensor:
-        """Return uint8 RGB images as its weights expect them, (N, 3, H, W) on its device."""
+        """Return (N, 3, H, W) as the backbone wants them, on its device, of RGB in 0..255."""
         scaled = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
         return scaled.permute(0, 3, 1, 2)
 
@@ -92,18 +128,41 @@ def stage_maps(
     Raises:
         DenseCLError: the backbone has no such stage.
     """
-    collected: list[list[Tensor]] = [[] for _ in stages]
-    for images in batches:
-        maps = backbone.stages(images)
-        for kept, stage in zip(collected, stages, strict=True):
-            if not -len(maps) <= stage < len(maps):
-                raise DenseCLError(
-                    f"stage {stage} does not exist: the backbone has {len(maps)} stages, "
-                    f"0..{len(maps) - 1} (or -1 for the last)."
-                )
-            kept.append(maps[stage])
+    rows = zip(*(backbone.chosen_stages(images, stages) for images in batches), strict=True)
     # Cloned outside of inference mode, so that autograd may use them.
-    return [torch.cat(kept).clone(memory_format=torch.contiguous_format) for kept in collected]
+    return [torch.cat(row).clone(memory_format=torch.contiguous_format) for row in rows]
+
+
+def open_backbone(backbone: str | Path | nn.Module, seed: int = 0) -> tuple[str, FrozenBackbone]:
+    """Return what results call a backbone, and the backbone: a module, or see ``load``."""
+    if isinstance(backbone, nn.Module):
+        return type(backbone).__name__, FrozenBackbone.wrap(backbone)
+    return str(backbone), FrozenBackbone.load(backbone, seed)
+
+
+def _from_file(text: str) -> nn.Module:
+    """Build what ``FILE`` or ``FILE:ARCH`` names."""
+    file, _, architecture = (text, "", "") if Path(text).is_file() else text.rpartition(":")
+    if not Path(file or text).is_file():
+        raise DenseCLError(
+            f"backbone '{file or text}' is not a file. Give the backbone.pth of a pretraining run, "
+            "or 'random' or 'random:resnet50' for a random initialisation."
+        )
+    weights = read_weights(file)
+    depth = resnet_depth(weights.state_dict)
+    if not architecture and "architecture" in weights.meta:
+        return load_backbone(file)
+    if not architecture and depth is None:
+        raise DenseCLError(
+            f"'{file}' does not say which architecture it is, and its keys are those of no ResNet "
+            f"({weights.layout}). Write its name behind it, as in '{file}:vit_small_patch16_224'; "
+            "timm's names are known."
+        )
+    module: Any = build_backbone(_architecture(architecture or f"resnet{depth}"))
+    load_backbone_weights(module, file, quiet=True)
+    if "normalization" in weights.meta:
+        module.normalization = dict(weights.meta["normalization"])
+    return module
 
 
 def _architecture(name: str) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.neighbours import nearest_neighbours
 
 K, TEMPERATURE = 20, 0.07
-_CHUNK = 1024  # queries whose similarities to the whole memory are in memory at once
 
 
 @torch.no_grad()
@@ -39,16 +39,10 @@ def knn_votes(
     Returns:
         (M, num_classes) votes, rows sum to 1.
     """
-    neighbours = min(k, len(memory_ND) - leave_one_out)
+    similarity, indices = nearest_neighbours(memory_ND, queries_MD, k, leave_one_out)
+    weights = (similarity / temperature).softmax(dim=1)
     votes = queries_MD.new_zeros(len(queries_MD), num_classes)
-    for start in range(0, len(queries_MD), _CHUNK):
-        similarity = queries_MD[start : start + _CHUNK] @ memory_ND.T
-        if leave_one_out:
-            rows = torch.arange(len(similarity), device=similarity.device)
-            similarity[rows, rows + start] = -torch.inf
-        nearest = similarity.topk(neighbours, dim=1)
-        weights = (nearest.values / temperature).softmax(dim=1)
-        votes[start : start + _CHUNK].scatter_add_(1, labels_N[nearest.indices], weights)
+    votes.scatter_add_(1, labels_N[indices], weights)
     return votes
 
 
@@ -76,10 +70,24 @@ def knn_accuracy(
     """
     if len(memory_ND) < 2:
         raise DenseCLError(f"kNN needs at least two labelled images, not {len(memory_ND)}.")
-    alone = queries_MD is None or query_labels_M is None
-    queries, truth = (memory_ND, labels_N) if alone else (queries_MD, query_labels_M)
-    assert queries is not None and truth is not None
-    memory, queries = F.normalize(memory_ND, dim=1), F.normalize(queries, dim=1)
-    classes = int(max(labels_N.max(), truth.max())) + 1
-    votes = knn_votes(memory, labels_N, queries, classes, k, temperature, leave_one_out=alone)
-    return (votes.argmax(dim=1) == truth).double().mean().item()
+    if queries_MD is None or query_labels_M is None:
+        classes = int(labels_N.max()) + 1
+        unit = F.normalize(memory_ND, dim=1)
+        votes = knn_votes(unit, labels_N, unit, classes, k, temperature, leave_one_out=True)
+        return (votes.argmax(dim=1) == labels_N).double().mean().item()
+    classes = int(max(labels_N.max(), query_labels_M.max())) + 1
+    found = knn_predictions(memory_ND, labels_N, queries_MD, classes, k, temperature)
+    return (found == query_labels_M).double().mean().item()
+
+
+def knn_predictions(
+    memory_ND: Tensor,
+    labels_N: Tensor,
+    queries_MD: Tensor,
+    num_classes: int,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+) -> Tensor:
+    """Return (M,) classes with the most votes, on L2-normalised features; see ``knn_votes``."""
+    units = F.normalize(memory_ND, dim=1), labels_N, F.normalize(queries_MD, dim=1)
+    return knn_votes(*units, num_classes, k, temperature).argmax(dim=1)

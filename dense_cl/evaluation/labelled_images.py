@@ -1,16 +1,21 @@
 """Images with one class each: folders by class, or lines of 'path, label' in a text file."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.sources.base import ImageSource
+from dense_cl.sources.chain import Chain
 from dense_cl.sources.files import FileSource
 from dense_cl.sources.folder import FolderSource
+from dense_cl.sources.selection import Selection
 from dense_cl.views.crops import crop_and_resize
 
 # Side of the central square that is looked at, as a part of the shorter side of the image: the
@@ -24,10 +29,11 @@ class LabelledImages:
 
     Attributes:
         source: the images.
-        names: class names, as they are written in the folder or file.
+        names: class names, as they are written in the folder or file. Where an image may have
+            several, they are joined with ``+``.
     """
 
-    source: FileSource
+    source: ImageSource
     names: tuple[str, ...]
 
     @classmethod
@@ -94,6 +100,15 @@ class LabelledImages:
             raise DenseCLError(f"'{file}' names no image. Write 'path, label' on each line.")
         return cls(FileSource(file.parent, paths), tuple(names))
 
+    @classmethod
+    def joined(cls, sets: Sequence["LabelledImages"]) -> "LabelledImages":
+        """Return the images of all sets, one set behind the other."""
+        names = tuple(name for images in sets for name in images.names)
+        if not all(isinstance(images.source, FileSource) for images in sets):
+            return cls(Chain([images.source for images in sets]), names)
+        paths = [os.path.abspath(s.source.name(i)) for s in sets for i in range(len(s))]
+        return cls(FileSource("", paths), names)
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -102,11 +117,15 @@ class LabelledImages:
         if len(self) <= count:
             return self
         by_class = np.argsort(np.array(self.names), kind="stable")
-        chosen = by_class[np.linspace(0, len(self) - 1, count).round().astype(int)]
-        paths = [str(Path(self.source.name(i)).absolute()) for i in chosen]
-        return LabelledImages(
-            FileSource(self.source.root, paths), tuple(self.names[i] for i in chosen)
-        )
+        return self.take(by_class[np.linspace(0, len(self) - 1, count).round().astype(int)])
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> "LabelledImages":
+        """Return the images at ``indices``, in that order."""
+        names = tuple(self.names[i] for i in indices)
+        if not isinstance(self.source, FileSource):
+            return LabelledImages(Selection(self.source, indices), names)
+        paths = [str(Path(self.source.name(int(i))).absolute()) for i in indices]
+        return LabelledImages(FileSource(self.source.root, paths), names)
 
     def images(self, size: int) -> Tensor:
         """Return the central squares of all images, (N, size, size, 3) uint8 RGB.
@@ -123,6 +142,13 @@ def class_numbers(*sets: Sequence[str]) -> list[Tensor]:
     """Number the classes of several sets alike, in the order of their names: (N,) int64 each."""
     order = {name: number for number, name in enumerate(sorted({n for s in sets for n in s}))}
     return [torch.tensor([order[name] for name in names]) for names in sets]
+
+
+def class_members(*sets: Sequence[str]) -> list[Tensor]:
+    """Say of every image which of the classes joined with ``+`` it has: (N, K) of 0 and 1 each."""
+    split = [[set(name.split("+")) - {""} for name in names] for names in sets]
+    order = sorted({name for names in split for image in names for name in image})
+    return [torch.tensor([[int(k in image) for k in order] for image in names]) for names in split]
 
 
 def central_square(image: np.ndarray, size: int) -> np.ndarray:

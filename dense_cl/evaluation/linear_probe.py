@@ -122,7 +122,7 @@ def fit_linear_probe(
             value = value + term.detach()
         return value
 
-    evaluations = _lbfgs(objective, parameters, max_iterations, tolerance)
+    evaluations = lbfgs(objective, parameters, max_iterations, tolerance)
     loss = float(objective())
     gradient = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
     raw = [space.to_raw(w.detach()) for space, w in zip(spaces, weights, strict=True)]
@@ -238,9 +238,17 @@ def _label_sums(
     return sums, totals, torch.cat(counted)
 
 
-def _lbfgs(
+def lbfgs(
     objective: Callable[[], Tensor], parameters: list[Tensor], max_iterations: int, tolerance: float
 ) -> int:
+    """Minimise in place; return how often the objective was computed.
+
+    Args:
+        objective: returns the value and leaves its gradient in the parameters.
+        parameters: float64, where to begin.
+        max_iterations: steps at most.
+        tolerance: stop when every entry of the gradient is below this.
+    """
     optimizer = torch.optim.LBFGS(
         parameters,
         max_iter=max_iterations,

@@ -10,7 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.pictures import Pictures
 from dense_cl.sources.decode import decode_image
+from dense_cl.sources.files import FileSource
 
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
@@ -58,11 +60,9 @@ class MaskFolders:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def image(self, index: int, size: tuple[int, int]) -> Tensor:
-        """Return photo ``index`` resized to (height, width): (H, W, 3) uint8 RGB."""
-        array = self._photo(index)
-        resized = Image.fromarray(array).resize(size[::-1], Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(resized))
+    def pictures(self, size: tuple[int, int]) -> Pictures:
+        """Return the photos resized to (height, width)."""
+        return Pictures(FileSource("", [str(image) for image, _ in self.pairs]), "whole", size)
 
     def labels(self, index: int) -> Tensor:
         """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.

@@ -6,25 +6,21 @@ ones), a linear classifier with bilinear upsampling is fitted to the training ma
 IoU over all pixels that are not void.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.confusion import (
-    SegmentationScores,
-    confusion_matrix,
-    segmentation_scores,
-)
-from dense_cl.evaluation.frozen import FrozenBackbone, stage_maps
+from dense_cl.evaluation.features import Extraction
+from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.linear_probe import Fit, LinearProbe, fit_linear_probe
 from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
+from dense_cl.evaluation.results import make_result
 
-BATCH = 16
 # Pixels of the resized photo along each side of a label cell. Finer cells give the same classifier
 # (CamVid: 8, 4 and 2 pixels agree within 0.1 mIoU) at four times the cost per halving.
 CELL = 8
@@ -44,6 +40,7 @@ def evaluate_segmentation(
     seed: int = 0,
     classes: Sequence[str] = (),
     progress: Progress = lambda message: None,
+    extraction: Extraction | None = None,
 ) -> dict[str, Any]:
     """Fit the probe on ``train``, choose its penalty on ``val``, and score it on ``test`` once.
 
@@ -58,11 +55,12 @@ def evaluate_segmentation(
         seed: of a random backbone; nothing else is random.
         classes: names for the result, in the order of the mask values.
         progress: called with a line of text at each step.
+        extraction: cache and workers for the features; its progress is that of the features.
 
     Returns:
-        Plain values ready for JSON: ``mean_iou``, ``pixel_accuracy``, ``mean_class_accuracy``,
-        ``iou`` by class (None where a class never occurs), ``val`` by penalty, ``fit``,
-        ``settings`` and ``versions``. Scores are in [0, 1].
+        A result (see ``results``) with confusion matrices in its records; ``mean_iou``,
+        ``pixel_accuracy`` and ``mean_class_accuracy`` also at its top, and ``iou`` by class (None
+        where a class never occurs), ``val`` by penalty and ``fit``. Scores are in [0, 1].
 
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
@@ -72,16 +70,12 @@ def evaluate_segmentation(
             f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
             "to choose with. Give --val-images and --val-masks, or a single --l2."
         )
-    names = [str(name) for name in classes] or [str(k) for k in range(train.num_classes)]
     labels = [train.labels(index) for index in range(len(train))]  # wrong masks fail first
-    if isinstance(backbone, torch.nn.Module):
-        name, frozen = type(backbone).__name__, FrozenBackbone.wrap(backbone)
-    else:
-        name, frozen = str(backbone), FrozenBackbone.load(backbone, seed)
+    name, frozen = open_backbone(backbone, seed)
+    options = extraction or Extraction(progress=progress)
 
     def features(folders: MaskFolders, what: str) -> list[Tensor]:
-        progress(f"features of {len(folders)} {what} images")
-        return stage_maps(frozen, _batches(folders, size), stages)
+        return options.maps(frozen, folders.pictures(size), stages, what)
 
     train_maps = features(train, "training")
     val_maps = features(val, "validation") if val is not None and len(l2) > 1 else []
@@ -92,65 +86,50 @@ def evaluate_segmentation(
         fits[strength] = fit_linear_probe(train_maps, labels, train.num_classes, strength, grid)
         line = f"l2 {strength:g}: loss {fits[strength].loss:.4f}"
         if val is not None and val_maps:
-            val_scores[strength] = score(fits[strength].probe, val_maps, val).mean_iou
+            val_scores[strength] = count(fits[strength].probe, val_maps, val).scores().mean_iou
             line += f", validation mIoU {100 * val_scores[strength]:.1f}"
         progress(line)
     chosen = max(val_scores, key=val_scores.__getitem__) if val_scores else l2[0]
     fit = fits[chosen]
-    result = score(fit.probe, features(test, "test"), test)
-    return {
-        "backbone": name,
-        "seed": seed,
-        **_as_plain(result, names),
-        "val": {f"{strength:g}": value for strength, value in val_scores.items()},
-        "fit": {
+    counts = count(fit.probe, features(test, "test"), test)
+    scores = counts.scores()
+    return make_result(
+        "segmentation",
+        name,
+        seed,
+        plain_scores(scores),
+        counts.records(),
+        {
+            "size": list(size),
+            "stages": list(stages),
+            "grid": list(grid),
+            "l2": list(l2),
+            "classes": train.num_classes,
+            "images": {"train": len(train), "val": len(val) if val else 0, "test": len(test)},
+            "ignore": sorted(train.ignore),
+        },
+        **plain_scores(scores),
+        iou=iou_by_class(scores, classes),
+        val={f"{strength:g}": value for strength, value in val_scores.items()},
+        fit={
             "l2": chosen,
             "loss": fit.loss,
             "gradient": fit.gradient,
             "converged": fit.converged,
             "evaluations": fit.evaluations,
         },
-        "settings": {
-            "size": list(size),
-            "stages": list(stages),
-            "grid": list(grid),
-            "l2": list(l2),
-            "images": {"train": len(train), "val": len(val) if val else 0, "test": len(test)},
-            "ignore": sorted(train.ignore),
-        },
-        "versions": versions(),
-    }
+    )
 
 
-def score(probe: LinearProbe, maps: Sequence[Tensor], folders: MaskFolders) -> SegmentationScores:
-    """Score a probe at the full size of the masks.
+def count(probe: LinearProbe, maps: Sequence[Tensor], folders: MaskFolders) -> PixelCounts:
+    """Count what a probe predicts at the full size of the masks.
 
     Args:
         probe: fitted classifier.
         maps: its input stages, (N, C_s, h_s, w_s) each, in the order of ``folders``.
         folders: N photos with masks.
     """
-    classes = folders.num_classes
-    counts = torch.zeros(classes, classes, dtype=torch.long)
-    for index in range(len(folders)):
-        labels = folders.labels(index)
-        height, width = labels.shape
-        logits = probe.logits([stage[index : index + 1] for stage in maps], (height, width))
-        counts += confusion_matrix(logits[0].argmax(0), labels, classes)
-    return segmentation_scores(counts)
-
-
-def _batches(folders: MaskFolders, size: tuple[int, int]) -> Iterator[Tensor]:
-    for start in range(0, len(folders), BATCH):
-        indices = range(start, min(start + BATCH, len(folders)))
-        yield torch.stack([folders.image(index, size) for index in indices])
-
-
-def _as_plain(scores: SegmentationScores, names: Sequence[str]) -> Mapping[str, Any]:
-    iou = {n: None if v != v else float(v) for n, v in zip(names, scores.iou, strict=True)}
-    return {
-        "mean_iou": scores.mean_iou,
-        "pixel_accuracy": scores.pixel_accuracy,
-        "mean_class_accuracy": scores.mean_class_accuracy,
-        "iou": iou,
-    }
+    return PixelCounts.of(
+        folders,
+        lambda index, size: probe.logits([m[index : index + 1] for m in maps], size)[0].argmax(0),
+    )

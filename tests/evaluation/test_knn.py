@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation import knn
+from dense_cl.evaluation import neighbours
 from dense_cl.evaluation.knn import knn_accuracy, knn_votes
 
 
 @pytest.mark.parametrize("case", [1, 2])
 @pytest.mark.parametrize("chunk", [7, 1024])
 def test_golden(golden, case, chunk, monkeypatch):
-    monkeypatch.setattr(knn, "_CHUNK", chunk)
+    monkeypatch.setattr(neighbours, "QUERIES", chunk)
+    monkeypatch.setattr(neighbours, "MEMORY", 3 * chunk)
     data = golden(f"dino_knn_{case}")
     memory, labels, queries, truth = (
         torch.tensor(data[name])
@@ -42,7 +43,8 @@ def test_accuracy_normalises_and_defaults_are_dinos():
 
 
 def test_leaving_one_out_equals_a_loop_without_it(monkeypatch):
-    monkeypatch.setattr(knn, "_CHUNK", 4)
+    monkeypatch.setattr(neighbours, "QUERIES", 4)
+    monkeypatch.setattr(neighbours, "MEMORY", 3)
     features = F.normalize(torch.randn(15, 4, dtype=torch.float64), dim=1)
     labels = torch.arange(15) % 3
     votes = knn_votes(features, labels, features, 3, k=5, leave_one_out=True)

@@ -1,0 +1,139 @@
+"""Options that several tasks of ``dense-cl evaluate`` share, and what they mean."""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dense_cl.errors import DenseCLError
+
+if TYPE_CHECKING:
+    from dense_cl.evaluation.features import Extraction
+    from dense_cl.evaluation.image_sets import Splits
+    from dense_cl.evaluation.mask_folders import MaskFolders
+
+
+def progress(line: str) -> None:
+    """Print a line beside the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def add_extraction(task: argparse.ArgumentParser) -> None:
+    """Declare where features are kept and how many processes read images."""
+    where = task.add_mutually_exclusive_group()
+    where.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="where features are kept for the next time (~/.cache/dense_cl/features)",
+    )
+    where.add_argument("--no-cache", action="store_true", help="keep no features")
+    task.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that read images (1)"
+    )
+
+
+def extraction(args: argparse.Namespace) -> "Extraction":
+    """Return how features are extracted."""
+    from dense_cl.evaluation.features import Extraction
+
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    cache = Path(args.cache) if args.cache else home / "dense_cl" / "features"
+    return Extraction(None if args.no_cache else cache.expanduser(), args.workers, progress)
+
+
+def add_splits(task: argparse.ArgumentParser) -> None:
+    """Declare labelled images to train, choose and test with, and the metric."""
+    data = task.add_argument_group(
+        "data", "a data set by name and folder, or images with labels as for 'classification'"
+    )
+    data.add_argument(
+        "--dataset", metavar="NAME", help="such as dtd, with --root; a wrong name lists all"
+    )
+    data.add_argument("--root", metavar="DIR", help="folder the data set lies in")
+    data.add_argument("--train", metavar="PATH", help="a folder by class, or 'path, label' lines")
+    data.add_argument("--val", metavar="PATH", help="without it, a fifth of --train")
+    data.add_argument("--test", metavar="PATH", help="scored once")
+    data.add_argument("--label-column", type=int, default=1, metavar="N", help="of a line (1)")
+    task.add_argument(
+        "--metric",
+        help="'top-1', 'mean per class' or '11-point mAP' (that of the data set; else top-1)",
+    )
+
+
+def chosen_splits(args: argparse.Namespace) -> "tuple[Splits, str]":
+    """Return the labelled images and the metric."""
+    from dense_cl.evaluation.datasets import choose_splits
+
+    splits, metric = choose_splits(
+        args.dataset, args.root, args.train, args.val, args.test, args.label_column
+    )
+    return splits, args.metric or metric
+
+
+def add_mask_folders(task: argparse.ArgumentParser, needed: dict[str, bool]) -> None:
+    """Declare photos and masks of some splits, and what the masks mean.
+
+    Args:
+        task: parser.
+        needed: whether each split has to be given.
+    """
+    for split, required in needed.items():
+        note = "" if required else " (to choose among several --l2)"
+        task.add_argument(
+            f"--{split}-images", required=required, metavar="DIR", help=f"{split} photos{note}"
+        )
+        task.add_argument(
+            f"--{split}-masks", required=required, metavar="DIR", help="one PNG of classes for each"
+        )
+    number = task.add_mutually_exclusive_group(required=True)
+    number.add_argument("--num-classes", type=int, metavar="N", help="mask values 0 .. N-1")
+    number.add_argument("--classes", metavar="FILE", help="text file, one class name a line")
+    task.add_argument(
+        "--ignore", default="255", metavar="V,V", help="mask values that mean void (255)"
+    )
+    task.add_argument("--size", default="240x320", metavar="HxW", help="of the photos (240x320)")
+
+
+def mask_folders(args: argparse.Namespace, split: str) -> "MaskFolders":
+    """Return the photos and masks of a split."""
+    from dense_cl.evaluation.mask_folders import MaskFolders
+
+    num_classes = args.num_classes or len(class_names(args))
+    if num_classes < 2:
+        raise DenseCLError(f"--num-classes {num_classes}: at least two classes are needed.")
+    images, masks = getattr(args, f"{split}_images"), getattr(args, f"{split}_masks")
+    return MaskFolders.find(images, masks, num_classes, _integers(args.ignore))
+
+
+def class_names(args: argparse.Namespace) -> list[str]:
+    """Return the names in the file ``--classes``; none without it."""
+    if not args.classes:
+        return []
+    file = Path(args.classes)
+    if not file.is_file():
+        raise DenseCLError(f"--classes '{file}' does not exist; it is a text file, a name a line.")
+    return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+
+
+def size(args: argparse.Namespace) -> tuple[int, int]:
+    """Return height and width of ``--size``."""
+    words = re.fullmatch(r"(\d+)x(\d+)", args.size)
+    if words is None or "0" in words.groups():
+        raise DenseCLError(f"--size '{args.size}' is not HEIGHTxWIDTH. Write e.g. 240x320.")
+    return int(words[1]), int(words[2])
+
+
+def print_segmentation(result: dict[str, Any]) -> None:
+    """Print IoU by class, where the result has it, and the scores over all classes."""
+    for name, iou in result.get("iou", {}).items():
+        print(f"{name:>16}  {'absent' if iou is None else f'{100 * iou:5.1f}'}")
+    print(f"{'mean IoU':>16}  {100 * result['scores']['mean_iou']:5.1f}")
+    print(f"{'pixel accuracy':>16}  {100 * result['scores']['pixel_accuracy']:5.1f}")
+
+
+def _integers(text: str) -> list[int]:
+    if not re.fullmatch(r"(\d+(,\d+)*)?", text):
+        raise DenseCLError(f"--ignore '{text}' is not a list of numbers. Write e.g. 11,255.")
+    return [int(word) for word in text.split(",") if word]

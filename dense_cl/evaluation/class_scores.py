@@ -1,0 +1,61 @@
+"""Scores of classifiers of whole images.
+
+Those of "How Well Do Self-Supervised Models Transfer?", arXiv 2011.13377, after ``linear.py`` of
+linusericsson/ssl-transfer.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dense_cl.evaluation.confusion import confusion_matrix, segmentation_scores
+
+
+def top_1(logits_NK: Tensor, labels_N: Tensor) -> float:
+    """Return the share of images whose class has the highest logit."""
+    return (logits_NK.argmax(dim=1) == labels_N).double().mean().item()
+
+
+def mean_per_class(logits_NK: Tensor, labels_N: Tensor) -> float:
+    """Return the recall averaged over the classes that have an image."""
+    counts = confusion_matrix(logits_NK.argmax(dim=1), labels_N, logits_NK.shape[1])
+    return segmentation_scores(counts).mean_class_accuracy
+
+
+def average_precision_11(scores_N: Tensor, positive_N: Tensor) -> float:
+    """Return the mean over recalls 0, 0.1, ... 1 of the best precision at that recall or more.
+
+    The 11-point measure of PASCAL VOC 2007 as the authors compute it: on scikit-learn's
+    precision-recall curve, which ends in precision 1 at recall 0, so that the term of recall 0 is
+    always 1. VOC's own development kit has the best precision there, which can be less.
+
+    Args:
+        scores_N: higher means more likely positive; equal scores are one point of the curve.
+        positive_N: 1 or 0.
+
+    Returns:
+        In [0, 1]; NaN where no image is positive.
+    """
+    order = scores_N.argsort(descending=True, stable=True)
+    scores, positive = scores_N[order].cpu().numpy(), positive_N[order].cpu().numpy() > 0
+    if not positive.any():
+        return float("nan")
+    last_of_equal = np.append(scores[1:] != scores[:-1], True)
+    hits = positive.cumsum()[last_of_equal]
+    precision = np.append(hits / (np.flatnonzero(last_of_equal) + 1), 1.0)
+    recall = np.append(hits / positive.sum(), 0.0)
+    return float(np.mean([precision[recall >= level].max() for level in np.linspace(0, 1, 11)]))
+
+
+def mean_average_precision_11(scores_NK: Tensor, positive_NK: Tensor) -> float:
+    """Return ``average_precision_11`` averaged over the classes that have a positive image."""
+    columns = zip(scores_NK.T, positive_NK.T, strict=True)
+    values = torch.tensor([average_precision_11(s, p) for s, p in columns], dtype=torch.float64)
+    return values.nanmean().item()
+
+
+METRICS = {
+    "top-1": top_1,
+    "mean per class": mean_per_class,
+    "11-point mAP": mean_average_precision_11,
+}

@@ -1,0 +1,225 @@
+"""Features of images by a frozen backbone: computed once, kept on disk.
+
+A cache folder holds a folder for each request, named by a hash of all that decides the features:
+weights, layers and normalisation of the backbone; the images; how they are prepared; which stages;
+the source of the code that does it; torch and the kind of device. So nothing in it is ever stale,
+and it can be deleted at any time. In it lie parts of ``PART`` images, each renamed into its place
+when it is complete: a killed run goes on with the first part that is missing.
+
+Features are float32. Batches never cross the border of a part, so that neither a cache nor an
+interruption changes their last digits.
+"""
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+import dense_cl
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.pictures import Pictures
+from dense_cl.transfer.weights_file import replacing
+
+PART, BATCH = 256, 32  # images
+_EVERY = 5.0  # seconds between two lines of progress
+# The code that decides features, under dense_cl/: when it changes, so does the cache.
+_CODE = (
+    "evaluation/features.py", "evaluation/frozen.py", "evaluation/pictures.py",
+    "evaluation/labelled_images.py", "sources/decode.py", "views/crops.py", "models/backbones",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How features are extracted, whatever the task.
+
+    Attributes:
+        cache: folder of the cache; None for none.
+        workers: processes that read and resize images while the backbone runs; 0 for this one.
+        progress: called with a line of text now and then.
+    """
+
+    cache: Path | None = None
+    workers: int = 0
+    progress: Callable[[str], None] = lambda line: None
+
+    def pooled(self, backbone: FrozenBackbone, pictures: Pictures, what: str) -> Tensor:
+        """Return a vector per image, (N, C): see ``image_vectors``.
+
+        Args:
+            backbone: frozen.
+            pictures: N images.
+            what: they are, for messages.
+
+        Raises:
+            DenseCLError: an image cannot be read.
+        """
+        return self._features(backbone, pictures, None, what)[0]
+
+    def maps(
+        self, backbone: FrozenBackbone, pictures: Pictures, stages: Sequence[int], what: str
+    ) -> list[Tensor]:
+        """Return stage maps of all images, (N, C_s, h_s, w_s) each.
+
+        Raises:
+            DenseCLError: an image cannot be read, or the backbone has no such stage.
+        """
+        return self._features(backbone, pictures, list(stages), what)
+
+    def _features(
+        self,
+        backbone: FrozenBackbone,
+        pictures: Pictures,
+        stages: list[int] | None,
+        what: str,
+    ) -> list[Tensor]:
+        starts = range(0, len(pictures), PART)
+        store = _Store(self.cache, _request(backbone, pictures, stages)) if self.cache else None
+        parts = {start: store.read(start) if store else None for start in starts}
+        missing = [start for start in starts if parts[start] is None]
+        batches = [
+            list(range(first, min(first + BATCH, start + PART, len(pictures))))
+            for start in missing
+            for first in range(start, min(start + PART, len(pictures)), BATCH)
+        ]
+        tell = _Meter(f"features of {what} images", len(pictures), self.progress)
+        tell.begin(len(pictures) - sum(map(len, batches)))
+        ready = iter(_compute(backbone, pictures, stages, batches, self.workers, tell))
+        for start in missing:
+            count = -(-(min(start + PART, len(pictures)) - start) // BATCH)
+            rows = zip(*(next(ready) for _ in range(count)), strict=True)
+            part = [np.concatenate(row) for row in rows]
+            if store:
+                store.write(start, part)
+            parts[start] = part
+        whole = zip(*(part for part in parts.values() if part is not None), strict=True)
+        return [torch.from_numpy(np.concatenate(rows)) for rows in whole]
+
+
+def _compute(
+    backbone: FrozenBackbone,
+    pictures: Pictures,
+    stages: list[int] | None,
+    batches: list[list[int]],
+    workers: int,
+    tell: "_Meter",
+) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield the features of each batch."""
+    if not batches:
+        return
+    loader = DataLoader(
+        pictures,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_stack,
+    )
+    for images in loader:
+        if isinstance(images, DenseCLError):
+            raise images
+        if stages is None:
+            found: Sequence[Tensor] = [backbone.pooled(images)]
+        else:
+            found = backbone.chosen_stages(images, stages)
+        tell(len(images))
+        yield [np.ascontiguousarray(each.float().numpy()) for each in found]
+
+
+def _stack(images: list[Tensor | DenseCLError]) -> Tensor | DenseCLError:
+    tensors = []
+    for image in images:
+        if isinstance(image, DenseCLError):
+            return image
+        tensors.append(image)
+    return torch.stack(tensors)
+
+
+class _Store:
+    """The parts of one request."""
+
+    def __init__(self, cache: Path, request: dict[str, Any]) -> None:
+        text = json.dumps(request, indent=2) + "\n"
+        self.folder = cache / hashlib.sha256(text.encode()).hexdigest()[:16]
+        note = self.folder / "request.json"  # for people who wonder what the folder is
+        if not note.exists():
+            try:
+                with replacing(note) as temporary:
+                    temporary.write_text(text)
+            except OSError as error:
+                raise DenseCLError(
+                    f"cache '{cache}' cannot be written ({error.strerror}). Choose another folder "
+                    "with --cache, or --no-cache."
+                ) from None
+
+    def read(self, start: int) -> list[NDArray[np.float32]] | None:
+        """Return a part; None if it is missing or damaged, so that it is computed (again)."""
+        try:
+            with np.load(self._path(start), allow_pickle=False) as archive:
+                return [archive[name] for name in sorted(archive.files)]
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return None
+
+    def write(self, start: int, arrays: list[NDArray[np.float32]]) -> None:
+        """Keep a part."""
+        with replacing(self._path(start)) as temporary:
+            np.savez(temporary, **{f"{i:03d}": array for i, array in enumerate(arrays)})  # type: ignore[arg-type]
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start:09d}.npz"
+
+
+class _Meter:
+    """Says how far, and how long still."""
+
+    def __init__(self, what: str, total: int, progress: Callable[[str], None]) -> None:
+        self.what, self.total, self.progress = what, total, progress
+
+    def begin(self, done: int) -> None:
+        """Begin with what was in the cache."""
+        self.done, self.before, self.start = done, done, time.monotonic()
+        self.last = self.start
+        cached = f", {done} of them from the cache" if done else ""
+        self.progress(f"{self.what}: {self.total}{cached}")
+
+    def __call__(self, more: int) -> None:
+        self.done += more
+        now = time.monotonic()
+        if now - self.last > _EVERY:
+            self.last = now
+            left = (now - self.start) / (self.done - self.before) * (self.total - self.done)
+            self.progress(f"{self.what}: {self.done} of {self.total}, {left:.0f} s left")
+
+
+def _request(
+    backbone: FrozenBackbone, pictures: Pictures, stages: list[int] | None
+) -> dict[str, Any]:
+    return {
+        "backbone": backbone.fingerprint,
+        "images": pictures.fingerprint(),
+        "count": len(pictures),
+        "preparation": pictures.preparation,
+        "size": list(pictures.size),
+        "stages": stages,
+        "code": _code_fingerprint(),
+        "torch": str(torch.__version__),
+        "device": backbone.mean.device.type,
+    }
+
+
+def _code_fingerprint() -> str:
+    root, digest = Path(dense_cl.__file__).parent, hashlib.sha256()
+    for name in _CODE:
+        place = root / name
+        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

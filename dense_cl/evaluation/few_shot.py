@@ -1,0 +1,78 @@
+"""Few-shot classification: prototypical networks on frozen features, over many episodes.
+
+The protocol of "How Well Do Self-Supervised Models Transfer?" (arXiv 2011.13377), after
+``few_shot.py`` of linusericsson/ssl-transfer: 5 classes, 5 images each to learn from, 15 to score,
+600 episodes. Their ``ResNetBackbone`` is switched to evaluation mode by the tester, as here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dense_cl.evaluation.features import Extraction
+from dense_cl.evaluation.frozen import open_backbone
+from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
+from dense_cl.evaluation.pictures import Pictures
+from dense_cl.evaluation.prototypes import episode_hits, mean_and_interval, sample_episodes
+from dense_cl.evaluation.results import make_result
+
+EPISODES, WAY, SHOT, QUERY = 600, 5, 5, 15
+
+
+def evaluate_few_shot(
+    backbone: str | Path | torch.nn.Module,
+    images: LabelledImages,
+    way: int = WAY,
+    shot: int = SHOT,
+    query: int = QUERY,
+    episodes: int = EPISODES,
+    size: int = 224,
+    seed: int = 0,
+    extraction: Extraction | None = None,
+) -> dict[str, Any]:
+    """Score how well the mean of a few vectors tells the images of one class from those of others.
+
+    Args:
+        backbone: exported file, ``random``, ``random:ARCH``, ``FILE:ARCH``, or a module.
+        images: with one class each; all of them are drawn from.
+        way: classes of an episode.
+        shot: images of each to learn from.
+        query: images of each to score.
+        episodes: number of draws.
+        size: side of the images, in pixels: stretched to 1.15 of it, and the centre cut out.
+        seed: of the episodes, which are so the same for all backbones, and of a random backbone.
+        extraction: cache, workers and progress.
+
+    Returns:
+        A result (see ``results``) with ``scores`` ``accuracy``, and ``interval``: half the width of
+        its 95 % interval over episodes. The records are of episodes.
+
+    Raises:
+        DenseCLError: wrong input; says what and how to mend it.
+    """
+    (labels,) = class_numbers(images.names)
+    drawn = sample_episodes(labels, way, shot, query, episodes, seed)  # too few images fail first
+    name, frozen = open_backbone(backbone, seed)
+    options = extraction or Extraction()
+    pictures = Pictures(images.source, "stretched", (size, size))
+    hits = episode_hits(options.pooled(frozen, pictures, "labelled"), drawn, shot)
+    values = hits.double().mean(dim=(1, 2))
+    accuracy, half = mean_and_interval(values)
+    return make_result(
+        "few-shot",
+        name,
+        seed,
+        {"accuracy": accuracy},
+        [{"image": f"episode {e}", "accuracy": value} for e, value in enumerate(values.tolist())],
+        {
+            "way": way,
+            "shot": shot,
+            "query": query,
+            "episodes": episodes,
+            "size": size,
+            "images": len(images),
+            "classes": len(set(images.names)),
+        },
+        interval=half,
+    )

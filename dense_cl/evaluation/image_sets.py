@@ -1,0 +1,85 @@
+"""The splits of a task on labelled images: which classes they share, and what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.labelled_images import LabelledImages, class_members, class_numbers
+
+VAL_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Labelled images for training, choosing and testing.
+
+    Attributes:
+        train: to learn from; without the validation images.
+        val: to choose settings with.
+        test: to score once.
+    """
+
+    train: LabelledImages
+    val: LabelledImages
+    test: LabelledImages
+
+    @classmethod
+    def of(
+        cls, train: LabelledImages, test: LabelledImages, val: LabelledImages | None = None
+    ) -> "Splits":
+        """Check the classes, and split ``train`` if there are no validation images.
+
+        The rule of ``linear.py`` in linusericsson/ssl-transfer: the indices are shuffled by NumPy's
+        generator with seed 0, and the first fifth, rounded down, is for validation.
+
+        Raises:
+            DenseCLError: too few images to split, or labels that have no training image.
+        """
+        check_classes({"training": train, "test": test} | ({"validation": val} if val else {}))
+        if val is None:
+            order = np.arange(len(train))
+            np.random.RandomState(0).shuffle(order)
+            count = int(len(train) * VAL_SHARE)
+            if not count:
+                raise DenseCLError(f"{len(train)} training images are too few to choose with.")
+            train, val = train.take(order[count:]), train.take(order[:count])
+        return cls(train, val, test)
+
+    def by_name(self) -> dict[str, LabelledImages]:
+        """Return the sets by what messages call them."""
+        return {"training": self.train, "validation": self.val, "test": self.test}
+
+    def targets(self, multi_label: bool) -> tuple[dict[str, Tensor], int]:
+        """Return (N,) class numbers of each set, or (N, K) of 0 and 1; and K."""
+        numbered = class_members if multi_label else class_numbers
+        sets = self.by_name()
+        targets = numbered(*(images.names for images in sets.values()))
+        classes = targets[0].shape[1] if multi_label else max(int(t.max()) for t in targets) + 1
+        return dict(zip(sets, targets, strict=True)), classes
+
+
+def check_classes(sets: Mapping[str, LabelledImages]) -> None:
+    """Check that every label has a training image.
+
+    Args:
+        sets: by what messages call them, ``training`` among them.
+
+    Raises:
+        DenseCLError: the first label without one, and the nearest name there is.
+    """
+    known = _names(sets["training"])
+    for what, images in sets.items():
+        unknown = sorted(_names(images) - known)
+        if unknown:
+            raise DenseCLError(
+                f"{len(unknown)} classes of the {what} images have no training image, for example "
+                f"'{unknown[0]}': the two sets do not belong together, or use other names."
+                + nearest(unknown[0], known)
+            )
+
+
+def _names(images: LabelledImages) -> set[str]:
+    return {part for name in images.names for part in name.split("+")} - {""}

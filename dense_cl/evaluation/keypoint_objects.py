@@ -1,0 +1,125 @@
+"""Objects with key points, out of a COCO JSON, cut out of their photos."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.sources.base import ImageSource
+from dense_cl.sources.coco import CocoSource, read_coco
+
+
+@dataclass(frozen=True)
+class KeypointObject:
+    """One object.
+
+    Attributes:
+        image: index of its photo in the source.
+        category: its class.
+        box: x, y, width and height in pixels of the photo, inside it.
+        points: (P, 2) pixels of the photo.
+        visible: (P,) whether each is labelled and visible.
+    """
+
+    image: int
+    category: int
+    box: tuple[float, float, float, float]
+    points: Tensor
+    visible: Tensor
+
+
+class ObjectCrops(ImageSource):
+    """The boxes of objects as images.
+
+    Args:
+        photos: where they are cut out.
+        objects: which boxes, rounded outwards to whole pixels.
+    """
+
+    def __init__(self, photos: ImageSource, objects: Sequence[KeypointObject]) -> None:
+        self.photos, self.objects = photos, tuple(objects)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def name(self, index: int) -> str:
+        """Return the photo's name and the box."""
+        x, y, width, height = self.objects[index].box
+        photo = self.photos.name(self.objects[index].image)
+        return f"{photo}[{x:g},{y:g},{width:g},{height:g}]"
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return the box as (H, W, 3) uint8 RGB."""
+        photo = self.photos.load(self.objects[index].image)
+        x1, y1, x2, y2 = self.pixels(index)
+        return np.ascontiguousarray(photo[y1:y2, x1:x2])
+
+    def pixels(self, index: int) -> tuple[int, int, int, int]:
+        """Return the corners of what ``load`` cuts out: x1, y1, x2, y2."""
+        x, y, width, height = self.objects[index].box
+        return int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + width)), int(np.ceil(y + height))
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits over the photos and the boxes."""
+        text = self.photos.fingerprint() + "".join(
+            f" {each.image} {each.box}" for each in self.objects
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_objects(
+    annotations: str | Path, images: str | Path | None = None, min_points: int = 3
+) -> ObjectCrops:
+    """Return the objects of a COCO keypoints JSON that have enough visible points.
+
+    Args:
+        annotations: JSON whose annotations have ``keypoints`` (x, y, visibility of each; 2 is
+            visible) and ``bbox``, and whose images have ``width`` and ``height``.
+        images: folder of the photos; found from the JSON if not given.
+        min_points: fewer visible points, and the object is left out. Crowds are, too.
+
+    Raises:
+        DenseCLError: no COCO JSON, or no such object.
+    """
+    content, photos = read_coco(annotations), CocoSource(annotations, images)
+    try:
+        numbers = {image["id"]: number for number, image in enumerate(content["images"])}
+        listed = [
+            _object(each, numbers[each["image_id"]], content["images"][numbers[each["image_id"]]])
+            for each in content.get("annotations", [])
+        ]
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise DenseCLError(
+            f"'{annotations}' is no COCO file of key points: {type(error).__name__} {error}."
+        ) from None
+    objects = [each for each in listed if each is not None and each.visible.sum() >= min_points]
+    if not objects:
+        raise DenseCLError(
+            f"'{annotations}' has no object with {min_points} visible key points. Its annotations "
+            "need 'keypoints' and 'bbox', as COCO's person_keypoints_*.json has."
+        )
+    return ObjectCrops(photos, objects)
+
+
+def _object(
+    annotation: dict[str, Any], number: int, image: dict[str, Any]
+) -> KeypointObject | None:
+    """Return the object of an annotation; None for crowds, and without points or an area."""
+    if not annotation.get("keypoints") or annotation.get("iscrowd"):
+        return None
+    width, height = float(image["width"]), float(image["height"])
+    x, y, w, h = (float(value) for value in annotation["bbox"])
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
+    if right - left < 1 or bottom - top < 1:
+        return None
+    points = torch.tensor(annotation["keypoints"], dtype=torch.float32).reshape(-1, 3)
+    box = (left, top, right - left, bottom - top)
+    category = int(annotation["category_id"])
+    return KeypointObject(number, category, box, points[:, :2], points[:, 2] == 2)

@@ -1,0 +1,135 @@
+"""Many-shot classification: logistic regression on frozen features, penalty chosen on validation.
+
+The protocol of "How Well Do Self-Supervised Models Transfer?" (arXiv 2011.13377), after
+``linear.py`` of linusericsson/ssl-transfer: 45 penalties, log-spaced, the first of the best on
+validation is taken, and the classifier is fitted again to training and validation images. What
+differs: each fit goes on to the minimum (see ``logistic``); test is scored once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.class_scores import METRICS
+from dense_cl.evaluation.features import Extraction
+from dense_cl.evaluation.frozen import open_backbone
+from dense_cl.evaluation.image_sets import Splits
+from dense_cl.evaluation.labelled_images import LabelledImages
+from dense_cl.evaluation.logistic import Logistic, fit_path, l2_grid
+from dense_cl.evaluation.pictures import Pictures
+from dense_cl.evaluation.results import make_result
+
+MAP = "11-point mAP"
+
+
+def evaluate_many_shot(
+    backbone: str | Path | torch.nn.Module,
+    splits: Splits,
+    metric: str = "top-1",
+    size: int = 224,
+    penalties: Sequence[float] = (),
+    seed: int = 0,
+    extraction: Extraction | None = None,
+) -> dict[str, Any]:
+    """Score the vectors of a frozen backbone by the best linear classifier of them.
+
+    Args:
+        backbone: exported file, ``random``, ``random:ARCH``, ``FILE:ARCH``, or a module.
+        splits: labelled images; with classes joined by ``+`` for ``11-point mAP``.
+        metric: name in ``METRICS``; it also chooses the penalty.
+        size: side of the squares that are looked at, in pixels: the largest central ones, resized.
+        penalties: to choose from; the 45 of the paper if empty.
+        seed: of a random backbone; nothing else is random.
+        extraction: cache, workers and progress.
+
+    Returns:
+        A result (see ``results``). ``scores``: ``accuracy`` and ``mean_class_accuracy``, or
+        ``mean_average_precision``. ``metric`` and ``score``: the one that was asked for. ``val``:
+        score by penalty. ``fit``: the final one.
+
+    Raises:
+        DenseCLError: wrong input; says what and how to mend it.
+    """
+    if metric not in METRICS:
+        raise DenseCLError(f"metric '{metric}' is not known.{nearest(metric, METRICS)}")
+    grid = sorted(penalties or l2_grid())
+    options = extraction or Extraction()
+    name, frozen = open_backbone(backbone, seed)
+    targets, classes = splits.targets(multi_label=metric == MAP)
+    features = {
+        what: options.pooled(frozen, Pictures(images.source, "square", (size, size)), what)
+        for what, images in splits.by_name().items()
+    }
+    train = features["training"], targets["training"], classes
+    val = _validate(
+        fit_path(*train, grid), features["validation"], targets["validation"], METRICS[metric],
+        options.progress, len(grid),
+    )  # fmt: skip
+    chosen = max(grid, key=lambda l2: val[l2])  # the first of several
+    both = [torch.cat([x["training"], x["validation"]]) for x in (features, targets)]
+    # Down to the chosen penalty in larger steps: a warm start saves time, but decides nothing.
+    *_, final = fit_path(both[0], both[1], classes, [l2 for l2 in grid if l2 >= chosen][::4])
+    logits, truth = final.logits(features["test"]), targets["test"]
+    scores, records = label_records(logits, truth, splits.test)
+    return make_result(
+        "many-shot",
+        name,
+        seed,
+        scores,
+        records,
+        {
+            "size": size,
+            "classes": classes,
+            "images": {what: len(images) for what, images in splits.by_name().items()},
+            "l2": grid,
+        },
+        metric=metric,
+        score=METRICS[metric](logits, truth),
+        val={f"{l2:g}": val[l2] for l2 in grid},
+        fit={"l2": chosen, "converged": final.converged, "loss": final.loss},
+    )
+
+
+def _validate(
+    fits: Iterable[Logistic],
+    features: Tensor,
+    targets: Tensor,
+    score: Callable[[Tensor, Tensor], float],
+    progress: Callable[[str], None],
+    total: int,
+) -> dict[float, float]:
+    """Return the validation score of every fit."""
+    scores: dict[float, float] = {}
+    for number, fit in enumerate(fits, start=1):
+        scores[fit.l2] = score(fit.logits(features), targets)
+        progress(
+            f"penalty {number} of {total}, {fit.l2:.3g}: validation {100 * scores[fit.l2]:.1f}"
+            + ("" if fit.converged else f" (gradient {fit.gradient:.1g} left)")
+        )
+    return scores
+
+
+def label_records(
+    logits_NK: Tensor, targets: Tensor, images: LabelledImages
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return scores and records of images with one class each, (N,), or several, (N, K)."""
+    names = [images.source.name(index) for index in range(len(images))]
+    if targets.dim() == 2:
+        rows = zip(names, targets.tolist(), logits_NK.tolist(), strict=True)
+        return (
+            {"mean_average_precision": METRICS[MAP](logits_NK, targets)},
+            [{"image": name, "labels": labels, "logits": logits} for name, labels, logits in rows],
+        )
+    scores = {
+        "accuracy": METRICS["top-1"](logits_NK, targets),
+        "mean_class_accuracy": METRICS["mean per class"](logits_NK, targets),
+    }
+    found = zip(names, targets.tolist(), logits_NK.argmax(dim=1).tolist(), strict=True)
+    return scores, [
+        {"image": name, "accuracy": int(truth == predicted), "confusion": [[truth, predicted, 1]]}
+        for name, truth, predicted in found
+    ]

@@ -1,0 +1,79 @@
+"""What every task of ``dense-cl evaluate`` writes: scores, and what they are made of by image.
+
+``records`` has an object for each image (for few-shot, for each episode) with its name under
+``image``. A score is the mean of the field of the same name, or, for the scores of
+``SegmentationScores``, follows from the sum of the matrices under ``confusion``: the entries that
+are not 0, as [true class, predicted class, count].
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dense_cl.engine.state import versions
+from dense_cl.errors import DenseCLError
+from dense_cl.transfer.weights_file import replacing
+
+
+def make_result(
+    task: str,
+    backbone: str,
+    seed: int,
+    scores: Mapping[str, float],
+    records: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """Return plain values ready for JSON; ``more`` is what only this task has."""
+    return {
+        "task": task,
+        "backbone": backbone,
+        "seed": seed,
+        "scores": dict(scores),
+        **more,
+        "settings": dict(settings),
+        "versions": versions(),
+        "records": list(records),
+    }
+
+
+def write_result(result: Mapping[str, Any], file: str | Path) -> None:
+    """Write a result as JSON, whole or not at all, with one record a line."""
+    rest = {name: value for name, value in result.items() if name != "records"}
+    text = json.dumps(rest, indent=2)
+    if "records" in result:
+        lines = ",\n".join("    " + json.dumps(record) for record in result["records"])
+        text = text.removesuffix("\n}") + ',\n  "records": [\n' + lines + "\n  ]\n}"
+    with replacing(Path(file)) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def sparse(counts_KC: Tensor) -> list[list[int]]:
+    """Return the entries of a matrix that are not 0, as [row, column, count]."""
+    places = torch.nonzero(counts_KC)
+    values = counts_KC[places[:, 0], places[:, 1]]
+    return torch.cat([places, values[:, None]], dim=1).tolist()
+
+
+def confusions(result: Mapping[str, Any]) -> Tensor:
+    """Return the confusion matrices of all records, (N, K, K) int64, rows = truth.
+
+    Raises:
+        DenseCLError: the result has none.
+    """
+    records = result.get("records") or []
+    if not records or "confusion" not in records[0]:
+        raise DenseCLError(
+            f"the result of {result.get('task', 'an unknown task')} has no confusion matrices by "
+            "image; 'dense-cl evaluate segmentation' and the other dense tasks write them."
+        )
+    classes = int(result["settings"]["classes"])
+    counts = torch.zeros(len(records), classes, classes, dtype=torch.long)
+    for matrix, record in zip(counts, records, strict=True):
+        for truth, predicted, count in record["confusion"]:
+            matrix[truth, predicted] = count
+    return counts

@@ -1,0 +1,124 @@
+"""Segmentation by nearest-neighbour retrieval of patches: nothing is learnt but a memory.
+
+Balažević et al., "Towards In-Context Scene Understanding", arXiv 2306.01667; see ``hummingbird``.
+As in vpariza/open-hummingbird-eval 30 neighbours are found (here exactly) and vote at temperature
+0.02. What differs from it: photos keep their aspect ratio and are not augmented; predictions are
+enlarged to the full size of the masks; void pixels give a memory patch no label instead of that of
+class 0; and classes are scored as they are, without a Hungarian matching.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.features import Extraction
+from dense_cl.evaluation.frozen import open_backbone
+from dense_cl.evaluation.hummingbird import TEMPERATURE, K, balanced_sample, transfer_labels
+from dense_cl.evaluation.linear_probe import label_cells
+from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
+from dense_cl.evaluation.results import make_result
+
+MEMORY = 1_000_000
+
+
+def evaluate_retrieval(
+    backbone: str | Path | torch.nn.Module,
+    train: MaskFolders,
+    test: MaskFolders,
+    size: tuple[int, int] = (240, 320),
+    stage: int = -1,
+    k: int = K,
+    temperature: float = TEMPERATURE,
+    memory: int = MEMORY,
+    seed: int = 0,
+    classes: Sequence[str] = (),
+    extraction: Extraction | None = None,
+) -> dict[str, Any]:
+    """Label the patches of ``test`` by those of ``train`` that they resemble, and score the masks.
+
+    Args:
+        backbone: exported file, ``random``, ``random:ARCH``, ``FILE:ARCH``, or a module.
+        train: photos and masks that are remembered.
+        test: photos and masks that are scored.
+        size: (height, width) the photos are resized to.
+        stage: whose cells are the patches; -1 is the last.
+        k: neighbours that vote.
+        temperature: of their votes.
+        memory: patches that are remembered at most; if there are more, as many of each photo,
+            rare classes first (``balanced_sample``).
+        seed: of that choice, and of a random backbone.
+        classes: names for the result, in the order of the mask values.
+        extraction: cache, workers and progress.
+
+    Returns:
+        A result (see ``results``) with ``iou`` by class.
+
+    Raises:
+        DenseCLError: wrong input; says what and how to mend it.
+    """
+    if memory < len(train):
+        raise DenseCLError(
+            f"a memory of {memory} patches is less than one for each of {len(train)} photos."
+        )
+    name, frozen = open_backbone(backbone, seed)
+    options = extraction or Extraction()
+    (maps,) = options.maps(frozen, train.pictures(size), [stage], "training")
+    features_ND, shares_NK = _memory(maps, train, memory, seed)
+    (queries,) = options.maps(frozen, test.pictures(size), [stage], "test")
+    options.progress(f"labels of {len(test)} photos from {len(features_ND)} patches")
+
+    def predict(index: int, full: tuple[int, int]) -> Tensor:
+        patches = queries[index].flatten(1).T
+        labels = transfer_labels(features_ND, shares_NK, patches, k, temperature)
+        cells = labels.T.unflatten(1, queries.shape[2:])
+        fine = F.interpolate(cells[None], size=full, mode="bilinear", align_corners=False)
+        return fine[0].argmax(0)
+
+    counts = PixelCounts.of(test, predict)
+    scores = counts.scores()
+    return make_result(
+        "retrieval",
+        name,
+        seed,
+        plain_scores(scores),
+        counts.records(),
+        {
+            "size": list(size),
+            "stage": stage,
+            "k": k,
+            "temperature": temperature,
+            "memory": len(features_ND),
+            "classes": train.num_classes,
+            "images": {"train": len(train), "test": len(test)},
+            "ignore": sorted(train.ignore),
+        },
+        iou=iou_by_class(scores, classes),
+    )
+
+
+def _memory(
+    maps_NCHW: Tensor, folders: MaskFolders, limit: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return (M, C) unit features and (M, K) shares of the patches that are remembered."""
+    photos, _, *grid = maps_NCHW.shape
+    patches = grid[0] * grid[1]
+    each = min(patches, limit // photos)
+    generator = torch.Generator().manual_seed(seed)
+    features, shares = [], []
+    for index in range(photos):
+        cells = label_cells(folders.labels(index), (grid[0], grid[1]), folders.num_classes)
+        share = cells.flatten(1).T
+        vectors = maps_NCHW[index].flatten(1).T
+        if each < patches:
+            chosen = balanced_sample(share, each, generator)
+            share, vectors = share[chosen], vectors[chosen]
+        labelled = share.any(dim=1)
+        features.append(F.normalize(vectors[labelled], dim=1))
+        shares.append(share[labelled])
+    return torch.cat(features), torch.cat(shares)

@@ -1,0 +1,159 @@
+"""Clustering and retrieval on pictures whose classes are colours; records and class names."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.clustering import evaluate_clustering
+from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.kmeans import best_clustering, spread_centroids
+from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.pixel_counts import PixelCounts
+from dense_cl.evaluation.results import confusions, write_result
+from dense_cl.evaluation.retrieval import evaluate_retrieval
+from dense_cl.evaluation.segmentation import evaluate_segmentation
+
+COLOURS = np.array([[220, 30, 30], [30, 220, 30], [30, 30, 220]], dtype=np.uint8)
+VOID = 255
+
+
+class Colours(nn.Module):
+    """A "backbone" of two stages: nothing, and the average colour of 8x8 pixels."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return torch.zeros_like(image[:, :, ::4, ::4]), nn.functional.avg_pool2d(image, 8)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Write squares of 16 pixels in random colours with a void border, for two splits."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for index in range(5):
+            mask = np.kron(rng.integers(0, 3, (4, 4)), np.ones((16, 16))).astype(np.uint8)
+            image = COLOURS[mask]
+            mask[:4] = VOID
+            for kind, array in (("images", image), ("masks", mask)):
+                file = tmp_path / kind / split / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(file)
+    return tmp_path
+
+
+def find(root: Path, split: str) -> MaskFolders:
+    return MaskFolders.find(root / "images" / split, root / "masks" / split, 3, [VOID])
+
+
+def test_clusters_of_colours_are_the_classes(folders: Path) -> None:
+    result = evaluate_clustering(Colours(), find(folders, "test"), [6], size=(64, 64))
+    # Each square is a whole number of cells, so nothing is lost at borders.
+    assert result["scores"]["mean_iou"] == 1.0
+    assert result["over_clustering"]["6"]["mean_iou"] == 1.0
+    counts = confusions(result)
+    assert len(counts) == 5 and int(counts.sum()) == 5 * 64 * 60
+    assert segmentation_scores(counts.sum(0)).mean_iou == 1.0
+
+
+def test_clusters_of_nothing_say_nothing(folders: Path) -> None:
+    result = evaluate_clustering(Colours(), find(folders, "test"), size=(64, 64), stage=0)
+    assert result["scores"]["mean_iou"] < 0.15  # one class for all pixels
+
+
+@pytest.mark.parametrize("memory", [10**6, 60])
+def test_retrieval_finds_the_colours(folders: Path, memory: int) -> None:
+    result = evaluate_retrieval(
+        Colours(), find(folders, "train"), find(folders, "test"), (64, 64), k=5, memory=memory,
+        classes=["red", "green", "blue"],
+    )  # fmt: skip
+    # Shares are enlarged bilinearly, which rounds the corners of the squares.
+    assert result["scores"]["mean_iou"] > 0.9 and set(result["iou"]) == {"red", "green", "blue"}
+    # The void border fills half of the first row of cells, so that every patch has a label.
+    assert result["settings"]["memory"] == min(memory, 5 * 64)
+    assert torch.equal(
+        confusions(result).sum(0),
+        confusions(json.loads(json.dumps(result))).sum(0),
+    )
+
+
+def test_all_stages_together_are_no_worse_than_the_best(folders: Path) -> None:
+    sets = find(folders, "train"), find(folders, "test")
+    ious = {
+        stages: evaluate_segmentation(Colours(), *sets, size=(64, 64), stages=stages)["mean_iou"]
+        for stages in ((0,), (1,), (0, 1))
+    }
+    assert ious[(0,)] < 0.2 < 0.9 < ious[(1,)] == pytest.approx(ious[(0, 1)], abs=1e-6)
+
+
+def test_records_make_the_scores_of_segmentation(folders: Path, tmp_path: Path) -> None:
+    result = evaluate_segmentation(
+        Colours(), find(folders, "train"), find(folders, "test"), size=(64, 64)
+    )
+    write_result(result, tmp_path / "out" / "r.json")
+    text = (tmp_path / "out" / "r.json").read_text()
+    assert json.loads(text) == result
+    assert sum(line.startswith('    {"image"') for line in text.splitlines()) == 5
+    scores = segmentation_scores(confusions(result).sum(0))
+    assert scores.mean_iou == result["mean_iou"] == result["scores"]["mean_iou"]
+    with pytest.raises(DenseCLError, match="few-shot has no confusion matrices"):
+        confusions({"task": "few-shot", "records": [{"image": "x", "accuracy": 1}]})
+
+
+def test_wrong_settings_are_named(folders: Path) -> None:
+    test = find(folders, "test")
+    with pytest.raises(DenseCLError, match="3 clusters are no more than the 3 classes"):
+        evaluate_clustering(Colours(), test, [3])
+    with pytest.raises(DenseCLError, match="1000 clusters of 320 patches"):
+        evaluate_clustering(Colours(), test, [1000], size=(64, 64))
+    with pytest.raises(DenseCLError, match="memory of 4 patches is less than one"):
+        evaluate_retrieval(Colours(), test, test, memory=4)
+    with pytest.raises(DenseCLError, match="2 class names were given for 3 classes"):
+        evaluate_retrieval(Colours(), test, test, (64, 64), classes=["a", "b"])
+
+
+@pytest.mark.parametrize("task", ["clustering", "retrieval"])
+def test_commands(folders: Path, task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = ["test"] if task == "clustering" else ["train", "test"]
+    paths = [
+        f"--{split}-{kind}={folders / kind / split}"
+        for split in splits
+        for kind in ("images", "masks")
+    ]
+    out = folders / "result.json"
+    options = ["--backbone", "random", "--num-classes", "3", "--size", "64x64", "--out", str(out)]
+    assert main(["evaluate", task, *paths, *options]) == 0
+    result = json.loads(out.read_text())
+    assert result["task"] == task and len(result["records"]) == 5
+    assert f"{100 * result['scores']['mean_iou']:.1f}" in capsys.readouterr().out
+    assert list((folders / "xdg_cache").rglob("*.npz"))
+
+
+def test_clusters_far_apart_are_found_from_any_beginning() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = F.normalize(torch.randn(5, 16, generator=generator), dim=1)
+    truth = torch.arange(100) % 5
+    noise = torch.randn(100, 16, generator=generator)
+    points = F.normalize(centres[truth] + 0.05 * noise, dim=1)
+    for seed in range(5):
+        found = best_clustering(points, 5, seed, restarts=3)
+        pairs = {(int(a), int(b)) for a, b in zip(found, truth, strict=True)}
+        assert len(pairs) == 5
+    start = spread_centroids(points, 5, torch.Generator().manual_seed(3))
+    assert all((points == row).all(dim=1).any() for row in start)
+    same = points[:1].expand(4, -1)
+    assert spread_centroids(same, 3, generator).shape == (3, 16)  # no point is away from another
+
+
+def test_counts_may_be_renamed_photo_by_photo() -> None:
+    counts = torch.tensor([[2, 0], [1, 3]])
+    photos = PixelCounts(("a", "b"), (counts.to_sparse(), counts.T.to_sparse()), counts + counts.T)
+    swapped = photos.merged(lambda matrix: matrix.flip(1))
+    assert torch.equal(swapped.total, (counts + counts.T).flip(1))
+    assert swapped.records()[0] == {"image": "a", "confusion": [[0, 1, 2], [1, 0, 3], [1, 1, 1]]}

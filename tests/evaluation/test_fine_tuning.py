@@ -1,0 +1,121 @@
+"""Fine-tuning on colours: it learns, repeats itself, and chooses by validation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.classifier_training import BATCH, Recipe, _order, fine_tune
+from dense_cl.evaluation.fine_tuning import DECAYS, RATES, evaluate_fine_tuning
+from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.image_sets import Splits
+from dense_cl.evaluation.labelled_images import LabelledImages
+from dense_cl.evaluation.many_shot import MAP
+from dense_cl.sources.arrays import ArraySource
+
+
+class Tiny(nn.Module):
+    """One convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return (self.norm(self.conv(image)).relu(),)
+
+
+def coloured(seed: int, each: int = 10, joined: bool = False) -> LabelledImages:
+    rng = np.random.default_rng(seed)
+    colours = np.repeat([[220, 40, 40], [40, 220, 40], [40, 40, 220]], each, axis=0)
+    pixels = rng.normal(colours[:, None, None], 20, (3 * each, 12, 12, 3)).clip(0, 255)
+    names = np.repeat(["warm", "plant", "cold+far" if joined else "cold"], each)
+    return LabelledImages(ArraySource(pixels.astype(np.uint8), "colours"), tuple(names.tolist()))
+
+
+def splits(joined: bool = False) -> Splits:
+    return Splits.of(*(coloured(seed, joined=joined) for seed in (0, 1, 2)))
+
+
+RECIPE = Recipe(steps=12, size=8)
+
+
+def test_colours_are_learnt_and_the_backbone_stays_as_it_was() -> None:
+    torch.manual_seed(0)
+    module = Tiny()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    results = [
+        evaluate_fine_tuning(module, splits(), "mean per class", RECIPE, [1e-6, 0.1], [0.0])
+        for _ in range(2)
+    ]
+    assert results[0] == results[1]
+    assert results[0]["score"] == 1.0 and results[0]["fit"]["rate"] == 0.1
+    assert results[0]["val"]["0.1, 0"] == 1.0 > results[0]["val"]["1e-06, 0"]
+    assert len(results[0]["records"]) == 30
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_all_of_the_backbone_is_trained() -> None:
+    torch.manual_seed(0)
+    frozen = FrozenBackbone.wrap(Tiny())
+    tuned = fine_tune(frozen, coloured(0), torch.arange(30) // 10, 3, 0.05, 0.0, RECIPE)
+    for name, value in tuned.backbone.state_dict().items():
+        assert not torch.equal(value, frozen.module.state_dict()[name]), name
+    far = fine_tune(frozen, coloured(0), torch.arange(30) // 10, 3, 0.05, 1.0, RECIPE)
+    assert far.linear.weight.norm() < tuned.linear.weight.norm()  # decay shrinks
+
+
+def test_several_labels() -> None:
+    torch.manual_seed(0)
+    result = evaluate_fine_tuning(Tiny(), splits(joined=True), MAP, RECIPE, [0.1], [0.0])
+    assert result["scores"]["mean_average_precision"] == 1.0
+    assert result["settings"]["classes"] == 4 and result["val"] == {}
+
+
+def test_the_grid_is_the_authors() -> None:
+    grid = [(rate, decay / rate) for rate in RATES for decay in DECAYS]
+    rates = torch.logspace(-4, -1, 4).flip(0)
+    decays = torch.cat([torch.zeros(1), torch.logspace(-6, -3, 4)])
+    expected = [(r.item(), (d / r).item()) for r in rates for d in decays]
+    np.testing.assert_allclose(grid, expected, rtol=1e-5)
+    assert Recipe().steps == 5000 and BATCH == 64
+
+
+def test_every_image_is_seen_once_in_a_pass() -> None:
+    batches = _order(BATCH + 1, Recipe(steps=4))
+    assert [len(batch) for batch in batches] == [BATCH] * 4  # one image makes no batch
+    batches = _order(100, Recipe(steps=4))
+    assert [len(batch) for batch in batches] == [64, 36, 64, 36]
+    assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == list(range(100))
+    assert batches[0] != batches[2]
+
+
+def test_wrong_input() -> None:
+    with pytest.raises(DenseCLError, match="metric 'mAP' is not known"):
+        evaluate_fine_tuning(Tiny(), splits(), "mAP", RECIPE)
+    with pytest.raises(DenseCLError, match="rate 1e\\+30, decay 0 diverged"):
+        evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, [1e30], [0.0])
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    for split, seed in (("a", 0), ("b", 1)):
+        images = coloured(seed, each=5)
+        for index, name in enumerate(images.names):
+            file = tmp_path / split / name / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images.source.load(index)).save(file)
+    out = tmp_path / "result.json"
+    words = ["evaluate", "fine-tuning", "--backbone", "random", "--size", "32", "--steps", "2"]
+    paths = ["--train", str(tmp_path / "a"), "--test", str(tmp_path / "b"), "--out", str(out)]
+    assert main([*words, *paths, "--rates", "0.01", "--decays", "0", "--workers", "0"]) == 0
+    result = json.loads(out.read_text())
+    assert f"{100 * result['score']:.1f}" in capsys.readouterr().out
+    assert result["settings"]["images"] == {"training": 12, "validation": 3, "test": 15}

@@ -1,0 +1,80 @@
+"""Which backbones are taken, and what those that are not are told."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone, open_backbone
+from dense_cl.transfer.weights_file import write_weights
+
+IMAGES = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+
+
+@pytest.fixture
+def resnet(tmp_path: Path) -> Path:
+    """Write a file that says nothing of itself, as torchvision's are."""
+    model = torchvision.models.resnet18()
+    torch.save(model.state_dict(), tmp_path / "resnet18.pth")
+    return tmp_path / "resnet18.pth"
+
+
+def test_a_plain_resnet_is_recognised_by_its_keys(resnet: Path) -> None:
+    model = torchvision.models.resnet18()
+    model.load_state_dict(torch.load(resnet, weights_only=True))
+    model.fc = torch.nn.Identity()
+    frozen = FrozenBackbone.load(resnet)
+    expected = model.eval()(frozen.normalised(IMAGES))
+    torch.testing.assert_close(frozen.pooled(IMAGES), expected, rtol=1e-4, atol=1e-4)
+    named = FrozenBackbone.load(f"{resnet}:resnet18")
+    assert torch.equal(named.pooled(IMAGES), frozen.pooled(IMAGES))
+    assert named.fingerprint == frozen.fingerprint
+
+
+def test_any_timm_model_by_its_name(tmp_path: Path) -> None:
+    import timm
+
+    model = timm.create_model("resnet10t")
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(DenseCLError, match=r"does not say which architecture.*weights\.pth:"):
+        FrozenBackbone.load(tmp_path / "weights.pth")
+    frozen = FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:resnet10t")
+    expected = model.eval().forward_features(frozen.normalised(IMAGES)).mean(dim=(2, 3))
+    torch.testing.assert_close(frozen.pooled(IMAGES), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_wrong_architecture_and_a_partial_match_are_refused(resnet: Path) -> None:
+    with pytest.raises(DenseCLError, match="holds a ResNet-18, the model is a ResNet-50"):
+        FrozenBackbone.load(f"{resnet}:resnet50")
+    state = torch.load(resnet, weights_only=True)
+    del state["layer4.1.bn2.running_mean"]
+    torch.save(state, resnet)
+    with pytest.raises(DenseCLError, match="1 missing.*First missing: layer4.1.bn2.running_mean"):
+        FrozenBackbone.load(resnet)
+    with pytest.raises(DenseCLError, match="backbone 'nowhere.pth' is not a file"):
+        FrozenBackbone.load("nowhere.pth:resnet18")
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_only_rgb_is_taken(tmp_path: Path, order: str) -> None:
+    weights = FrozenBackbone.load("random").module.state_dict()
+    meta = {
+        "architecture": {"type": "ResNet", "depth": 18},
+        "normalization": {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "channel_order": order},
+    }
+    file, _ = write_weights(weights, meta, tmp_path / "backbone")
+    if order == "RGB":
+        assert FrozenBackbone.load(file).std.tolist() == [4.0, 5.0, 6.0]
+        assert FrozenBackbone.load(f"{file}:resnet18").mean.tolist() == [1.0, 2.0, 3.0]
+    else:
+        for text in (str(file), f"{file}:resnet18"):
+            with pytest.raises(DenseCLError, match="in the order BGR, but images are read as RGB"):
+                FrozenBackbone.load(text)
+
+
+def test_fingerprints_follow_what_decides_the_features() -> None:
+    first, again, other = (open_backbone("random", seed)[1].fingerprint for seed in (0, 0, 1))
+    assert first == again != other
+    assert open_backbone(torchvision.models.resnet18())[0] == "ResNet"

@@ -1,0 +1,131 @@
+"""Key points found again: exact answers on coordinates, the tolerance, the file, the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.keypoint_objects import read_objects
+from dense_cl.evaluation.keypoint_transfer import correct_points, transfer_points
+from dense_cl.evaluation.keypoints import choose_pairs, evaluate_keypoints
+
+SIDE = 64  # of the boxes
+
+
+class Place(nn.Module):
+    """Cells that know where they are (two angles); turned by half the width if ``wrong``."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        super().__init__()
+        self.shift = 1.5 if wrong else 0.0
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        y, x = torch.meshgrid(torch.linspace(0, 3, 16), torch.linspace(0, 3, 16), indexing="ij")
+        # The mean of the crop is on average the same, and tells nothing.
+        seen = (image.mean(dim=(1, 2, 3)) > 0)[:, None, None] * self.shift
+        angles = [
+            (x + seen).cos(),
+            (x + seen).sin(),
+            y.cos().expand_as(x + seen),
+            y.sin().expand_as(x + seen),
+        ]
+        maps = torch.stack([a.expand(len(image), 16, 16) for a in angles], dim=1)
+        return maps, maps
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    """Write four photos: an object of 64 pixels with four points each, light or dark."""
+    points = [(10.0, 10.0), (50.0, 12.0), (32.0, 40.0), (20.0, 55.0)]
+    images, found = [], []
+    for number in range(4):
+        level = 255 if number % 2 else 0
+        Image.fromarray(np.full((100, 120, 3), level, np.uint8)).save(tmp_path / f"{number}.png")
+        images.append(dict(id=7 + number, file_name=f"{number}.png", width=120, height=100))
+        left, top = 5 * number, 3 * number
+        flat = [v for x, y in points for v in (x + left, y + top, 2)]
+        if number == 3:
+            flat[2] = 1  # labelled but hidden
+        found.append(dict(image_id=7 + number, category_id=1, bbox=[left, top, SIDE, SIDE],
+                          keypoints=flat))  # fmt: skip
+    found.append(dict(found[0], iscrowd=1))
+    found.append(dict(image_id=7, category_id=1, bbox=[0, 0, 9, 9], keypoints=[0, 0, 0] * 4))
+    content = dict(images=images, annotations=found, categories=[dict(id=1, name="thing")])
+    (tmp_path / "points.json").write_text(json.dumps(content))
+    return tmp_path / "points.json"
+
+
+def test_points_are_found_where_the_features_are_the_same(annotations: Path) -> None:
+    crops = read_objects(annotations)
+    assert len(crops) == 4  # without the crowd, and the one whose points are not labelled
+    result = evaluate_keypoints(Place(), crops, pairs=10, size=SIDE)
+    assert result["scores"]["pck"] == 1.0 and len(result["records"]) == 10
+    assert {record["points"] for record in result["records"]} == {3, 4}
+    # Half of the objects have their features turned: those between light and dark go wrong.
+    wrong = evaluate_keypoints(Place(wrong=True), crops, pairs=40, size=SIDE)
+    for record in wrong["records"]:
+        first, second = (int(part.split(".png")[0][-1]) for part in record["image"].split(" -> "))
+        assert (record["pck"] == 1.0) == (first % 2 == second % 2)
+
+
+def test_a_point_goes_to_the_most_similar_place() -> None:
+    maps = torch.randn(8, 6, 6, dtype=torch.float64)
+    cells = torch.tensor([[0.5, 0.5], [3.5, 2.5], [5.5, 4.5]]) / 6  # centres of cells
+    mirrored = maps.flip(2)
+    found = transfer_points(maps, mirrored, cells, (6, 6))
+    expected = torch.stack([1 - cells[:, 0], cells[:, 1]], dim=1)
+    torch.testing.assert_close(found, expected)
+
+
+def test_tolerance_is_a_part_of_the_larger_side() -> None:
+    truth = torch.zeros(3, 2)
+    found = torch.tensor([[3.0, 4.0], [6.0, 8.0], [6.1, 8.0]])
+    right = correct_points(found, truth, torch.tensor([100.0, 20.0]), alpha=0.1)
+    assert right.tolist() == [True, True, False]
+
+
+def test_pairs_are_of_different_photos_and_follow_the_seed(annotations: Path) -> None:
+    crops = read_objects(annotations)
+    pairs = choose_pairs(crops, 50, seed=0)
+    assert len(pairs) == 50 and all(first != second for first, second in pairs)
+    assert {first for first, _ in pairs} == {0, 1, 2, 3}
+    assert pairs == choose_pairs(crops, 50, seed=0) != choose_pairs(crops, 50, seed=1)
+
+
+def test_wrong_files(annotations: Path, tmp_path: Path) -> None:
+    content = json.loads(annotations.read_text())
+    with pytest.raises(DenseCLError, match="no object with 5 visible key points"):
+        read_objects(annotations, min_points=5)
+    del content["images"][0]["width"]
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DenseCLError, match="no COCO file of key points: KeyError 'width'"):
+        read_objects(annotations)
+    content["images"][0]["width"] = 120
+    content["annotations"] = content["annotations"][:1]
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DenseCLError, match="no two objects of one class"):
+        evaluate_keypoints(Place(), read_objects(annotations))
+
+
+def test_boxes_are_cut_at_the_border_of_the_photo(annotations: Path) -> None:
+    content = json.loads(annotations.read_text())
+    content["annotations"][0]["bbox"] = [-10, 50, 500, 500]
+    annotations.write_text(json.dumps(content))
+    crops = read_objects(annotations)
+    assert crops.objects[0].box == (0, 50, 120, 50)
+    assert crops.load(0).shape == (50, 120, 3)
+
+
+def test_command(annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = annotations.parent / "result.json"
+    words = ["evaluate", "keypoints", "--backbone", "random", "--annotations", str(annotations)]
+    assert main([*words, "--pairs", "5", "--size", "64", "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert f"{100 * result['scores']['pck']:.1f}" in capsys.readouterr().out
+    assert result["settings"]["pairs"] == 5
