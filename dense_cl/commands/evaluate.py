@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dense_cl.commands import evaluate_invariance
 from dense_cl.errors import DenseCLError
 
 
@@ -16,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_segmentation(_add_task(tasks, "segmentation", "linear segmentation of frozen features"))
     _add_classification(
         _add_task(tasks, "classification", "kNN and linear classification of frozen features")
+    )
+    evaluate_invariance.add_arguments(
+        _add_task(
+            tasks, "invariance", "how little features change when one thing in a picture does"
+        )
     )
 
 
@@ -28,15 +34,19 @@ def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="exported backbone, or 'random', or 'random:resnet50'",
     )
-    task.add_argument(
-        "--l2", type=float, nargs="+", metavar="X", help="weight penalty; several need --val-*"
-    )
     task.add_argument("--seed", type=int, default=0, help="of a random backbone")
     task.add_argument("--out", metavar="JSON", help="where to write the result")
     return task
 
 
+def _add_l2(task: argparse.ArgumentParser) -> None:
+    task.add_argument(
+        "--l2", type=float, nargs="+", metavar="X", help="weight penalty; several need --val-*"
+    )
+
+
 def _add_segmentation(task: argparse.ArgumentParser) -> None:
+    _add_l2(task)
     for split in ("train", "val", "test"):
         needed = split != "val"
         note = "" if needed else " (to choose among several --l2)"
@@ -60,6 +70,7 @@ def _add_segmentation(task: argparse.ArgumentParser) -> None:
 
 
 def _add_classification(task: argparse.ArgumentParser) -> None:
+    _add_l2(task)
     for split in ("train", "val", "test"):
         needed = split != "val"
         note = "" if needed else " (to choose among several --l2)"

@@ -74,7 +74,9 @@ class Runs:
             values = [getattr(segmentation_scores(confusion), name) for confusion in flat]
             return np.array(values).reshape(totals.shape[:-1])
 
-        flat = np.asarray(confusions_SNKK).reshape(*confusions_SNKK.shape[:2], classes**2)
+        flat = np.asarray(confusions_SNKK, np.float64).reshape(
+            *confusions_SNKK.shape[:2], classes**2
+        )
         return cls.of_units(seeds, flat, score)
 
     @property
@@ -94,7 +96,7 @@ class Runs:
         if self.units_SNP is None or self.score is None:
             raise DenseCLError("there are no records by image to resample.")
         parts = [
-            self.score(np.tensordot(weights_BN, self.units_SNP, axes=(1, 1)))
+            self.score(weights_BN @ self.units_SNP).T
             for weights_BN in _draws(self.images, count, seed)
         ]
         return np.concatenate(parts)
