@@ -73,7 +73,7 @@ def test_whitened_distance_is_scipys_mahalanobis():
     whitening = Whitening.fit(features)
     assert whitening.shrinkage < 0.01
     covariance = (whitening.factor @ whitening.factor.T).numpy()
-    one, two = whitening(features[:2])
+    one, two = whitening(features)[:2]
     expected = mahalanobis(features[0], features[1], np.linalg.inv(covariance))
     assert torch.dist(one, two).item() == pytest.approx(expected, rel=1e-9)
     # As released: the cosine after centring and the Cholesky factor of the inverse covariance.
@@ -81,6 +81,14 @@ def test_whitened_distance_is_scipys_mahalanobis():
     a, b = (features[:2] - features.mean(dim=0)).numpy() @ factor
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert torch.cosine_similarity(one, two, dim=0).item() == pytest.approx(cosine, rel=1e-9)
+
+
+def test_what_all_images_share_is_no_likeness():
+    features = torch.randn(400, 8) + 5  # the reference has mean 0
+    whitened = Whitening.fit(torch.randn(400, 8))(features)
+    assert whitened.mean(dim=0).abs().max() < 1e-6
+    cosines = cosines_within(whitened, torch.arange(100).repeat_interleave(4))
+    assert abs(cosines.mean()) < 4 * cosines.std() / 10
 
 
 def test_shrinkage_against_the_sum_over_images():
@@ -201,6 +209,7 @@ def test_a_backbone_is_invariant_to_what_it_cannot_see(tmp_path: Path) -> None:
         low, high = colour["intervals"][name]
         assert low < score < high
         assert abs(colour["nulls"]["permuted"]["scores"][name]) < 0.35
+
     gray = transform_sets(source, range(12), "grayscale", 2, 24)
     seen = evaluate_invariance(Brightness(), {"gray": gray}, reference, {})["scores"]
     blind = evaluate_invariance(Average(), {"flip": groups["flip"]}, reference, {})["scores"]

@@ -17,7 +17,6 @@ from dense_cl.transfer.loading import rebuild
 from dense_cl.transfer.weights_file import read_weights
 
 TOP = (10, 25)  # neurons of the firing-rate score
-SHUFFLES = 10  # of the sets, averaged
 
 Scores = dict[str, Tensor]  # (S,) by set, or (C,) by class
 
@@ -45,7 +44,7 @@ def evaluate_invariance(
         groups: sets of images by the name of what changes in them.
         reference: batches (N, H, W, 3) of the images that whitening is learnt from.
         settings: what the images are, for the result.
-        seed: of random weights and shuffles.
+        seed: of random weights and of the shuffle.
         progress: called with a line of text at each step.
 
     Returns:
@@ -77,7 +76,8 @@ def evaluate_invariance(
                 features[name].append(each.pooled(images).double())
         for name, by_set in features.items():
             found[name] |= _scores(group, by_set, sets, whitenings[name])
-        found["permuted"] |= _permuted(group, features[""], sets, whitenings[""], seed)
+        shuffled = _shuffled(features[""], seed)
+        found["permuted"] |= _scores(group, shuffled, sets, whitenings[""])
         if sets.strengths:
             cosines_SK = _to_original(features[""], whitenings[""])
             curves[group] = {
@@ -119,17 +119,11 @@ def _scores(
     return scores
 
 
-def _permuted(
-    group: str, features: Sequence[Tensor], sets: ImageSets, whitening: Whitening, seed: int
-) -> Scores:
-    """Return the mean scores of sets whose images were drawn from all sets."""
-    generator = torch.Generator().manual_seed(seed)
-    flat, sizes = torch.cat(list(features)), [len(part) for part in features]
-    shuffled = []
-    for _ in range(SHUFFLES):
-        order = torch.randperm(len(flat), generator=generator)
-        shuffled.append(_scores(group, flat[order].split(sizes), sets, whitening))
-    return {name: torch.stack([s[name] for s in shuffled]).mean(dim=0) for name in shuffled[0]}
+def _shuffled(features: Sequence[Tensor], seed: int) -> Sequence[Tensor]:
+    """Return sets of the same sizes whose images were drawn from all sets."""
+    flat = torch.cat(list(features))
+    order = torch.randperm(len(flat), generator=torch.Generator().manual_seed(seed))
+    return flat[order].split([len(part) for part in features])
 
 
 def _to_original(features: Sequence[Tensor], whitening: Whitening) -> Tensor:

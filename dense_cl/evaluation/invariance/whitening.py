@@ -11,7 +11,7 @@ from dense_cl.errors import DenseCLError
 
 @dataclass(frozen=True)
 class Whitening:
-    r"""Maps features to a space where those of reference images have covariance 1 and mean 0.
+    r"""Maps features to a space where those of reference images have covariance 1.
 
     Ericsson, Gouk and Hospedales, "Why Do Self-Supervised Models Transfer?", arXiv 2111.11398,
     measure invariance by the cosine of features whitened so (linusericsson/ssl-invariances
@@ -30,13 +30,12 @@ class Whitening:
         shrinkage: how much of the covariance was replaced, 0 to 1.
     """
 
-    mean: Tensor
     factor: Tensor
     shrinkage: float
 
     @classmethod
     def fit(cls, features_ND: Tensor) -> "Whitening":
-        """Learn mean and covariance of N >= 2 reference images.
+        """Learn the covariance of N >= 2 reference images.
 
         Raises:
             DenseCLError: fewer than two images, or all features are equal.
@@ -44,18 +43,18 @@ class Whitening:
         features = features_ND.detach().double()
         if len(features) < 2:
             raise DenseCLError(f"{len(features)} reference image: a covariance needs two or more.")
-        mean = features.mean(dim=0)
-        covariance, shrinkage = ledoit_wolf(features - mean)
+        covariance, shrinkage = ledoit_wolf(features - features.mean(dim=0))
         if not covariance.diagonal().sum() > 0:
             raise DenseCLError(
                 f"all {len(features)} reference images have the same features: the backbone has "
                 "collapsed, or the images are one."
             )
-        return cls(mean, torch.linalg.cholesky(covariance), shrinkage)
+        return cls(torch.linalg.cholesky(covariance), shrinkage)
 
     def __call__(self, features_ND: Tensor) -> Tensor:
-        """Return whitened features, (N, D) float64; distances are Mahalanobis distances."""
-        centred = features_ND.detach().double() - self.mean
+        """Return whitened features of mean 0, (N, D) float64; their distances are Mahalanobis'."""
+        features = features_ND.detach().double()
+        centred = features - features.mean(dim=0)
         return torch.linalg.solve_triangular(self.factor, centred.T, upper=False).T
 
 
