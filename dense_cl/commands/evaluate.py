@@ -90,7 +90,7 @@ def _add_classification(task: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the scores and write them."""
-    result = args.evaluate(args)
+    result = args.evaluate(args) | {"command": args.command_line}
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps(result, indent=2) + "\n")
