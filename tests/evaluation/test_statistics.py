@@ -189,6 +189,7 @@ def test_what_verdicts_say():
     assert text.startswith("control above ours by 0.21 (95% interval 0.1")
     assert text.endswith("no records by image: the images are taken as they are")
     corrected = verdict("ours", "control", difference(better, worse), p_value=0.06, detectable=0.4)
+    assert corrected.endswith("not among all comparisons made")
     assert "no difference shown" in corrected and "one of 0.4 would be found in 80%" in corrected
     values = np.random.default_rng(0).normal(size=(1, 50))
     one = Runs.of_values((0,), values)

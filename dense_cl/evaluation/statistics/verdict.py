@@ -44,7 +44,10 @@ def verdict(
         if estimate.value < 0:
             limits = f"{1 - alpha:.0%} interval {-high:.4g} to {-low:.4g}"
         head = f"{above} above {below} by {abs(estimate.value):.4g} ({limits})"
-    return "; ".join([head, *_reservations(first, second, found)])
+    said = [head, *_reservations(first, second, found)]
+    if estimate.p_value() < alpha <= p_value:
+        said.append("alone it would count as shown, but not among all comparisons made")
+    return "; ".join(said)
 
 
 def _reservations(first: str, second: str, found: Difference) -> list[str]:
