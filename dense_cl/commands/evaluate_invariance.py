@@ -14,11 +14,12 @@ from dense_cl.errors import DenseCLError
 _STEPS, _MAX_IMAGES, _REFERENCE_SCENES, _BATCH = 8, 100, 1000, 32
 # Which kind of pictures an option belongs to.
 _BELONGS = {
-    "factors": "scenes",
-    "reference_scenes": "scenes",
-    "transforms": "images",
-    "annotations": "images",
-    "max_images": "images",
+    "factors": ("scenes",),
+    "reference_scenes": ("scenes",),
+    "transforms": ("images",),
+    "annotations": ("images",),
+    "max_images": ("images",),
+    "steps": ("scenes", "images"),
 }
 
 
@@ -35,7 +36,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         "--max-images", type=int, metavar="N", help=f"photos, evenly spread ({_MAX_IMAGES})"
     )
     task.add_argument(
-        "--steps", type=int, default=_STEPS, help=f"pictures of a scene or photo ({_STEPS})"
+        "--steps", type=int, metavar="N", help=f"pictures of a scene or photo ({_STEPS})"
     )
     task.add_argument("--size", type=int, default=224, help="side of the pictures (224)")
     task.add_argument(
@@ -61,27 +62,31 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.sources.synthetic import FACTORS, SyntheticScenes
 
     kind = next(name for name in ("scenes", "images", "sets") if getattr(args, name) is not None)
-    for option, owner in _BELONGS.items():
-        if owner != kind and getattr(args, option) is not None:
+    for option, owners in _BELONGS.items():
+        if kind not in owners and getattr(args, option) is not None:
             flag = option.replace("_", "-")
-            raise DenseCLError(f"--{flag} belongs to --{owner}; leave it out with --{kind}.")
+            raise DenseCLError(
+                f"--{flag} belongs to --{' and --'.join(owners)}; leave it out with --{kind}."
+            )
+    if args.reference and args.reference_scenes:
+        raise DenseCLError("--reference and --reference-scenes exclude each other; give one.")
+    steps = _STEPS if args.steps is None else args.steps
     settings: dict[str, Any] = {"pictures": kind, "size": args.size}
     if kind == "scenes":
         factors = args.factors or list(FACTORS)
-        groups = {f: scene_sets(f, args.scenes, args.steps, args.size) for f in factors}
+        groups = {f: scene_sets(f, args.scenes, steps, args.size) for f in factors}
         count = args.reference_scenes or _REFERENCE_SCENES
         others: Any = SyntheticScenes(count, (args.size, args.size), split="reference")
-        settings |= {"factors": factors, "steps": args.steps, "sets": args.scenes}
+        settings |= {"factors": factors, "steps": steps, "sets": args.scenes}
     elif kind == "images":
         others = _source(args.images, args.annotations)
         transforms = args.transforms or list(TRANSFORMS)
         most = min(args.max_images or _MAX_IMAGES, len(others))
         indices = np.linspace(0, len(others) - 1, most).round().astype(int).tolist()
         groups = {
-            name: transform_sets(others, indices, name, args.steps, args.size)
-            for name in transforms
+            name: transform_sets(others, indices, name, steps, args.size) for name in transforms
         }
-        settings |= {"transforms": transforms, "steps": args.steps, "sets": len(indices)}
+        settings |= {"transforms": transforms, "steps": steps, "sets": len(indices)}
     else:
         groups = {"sets": folder_sets(args.sets, args.size)}
         settings |= {"sets": len(groups["sets"].names)}
@@ -94,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         reference = map(sets.load, range(len(sets.names)))
     else:
         reference = _batches(others, args.size)
-        settings["reference"] = len(others)
+        settings["reference"] = {"images": len(others), "fingerprint": others.fingerprint()}
     result = evaluate_invariance(
         args.backbone,
         groups,

@@ -139,7 +139,7 @@ def test_transforms_keep_the_first_and_change_the_others(tmp_path: Path, transfo
     sets = transform_sets(source, [0, 1], transform, 4, 24)
     images = sets.load(1)
     assert images.shape == (len(sets.strengths) + 1, 24, 24, 3) and images.dtype == torch.uint8
-    assert torch.equal(images, sets.load(1)) and sets.names[1] == source.name(1)
+    assert torch.equal(images, sets.load(1)) and sets.names == ("0.png", "1.png")
     for changed in images[1:]:  # the weakest blur of so few pixels is a weak one
         assert (changed.int() - images[0].int()).abs().float().mean() > 0.2
 
@@ -281,9 +281,11 @@ def test_command_line(tmp_path: Path, capsys) -> None:
     sweeps = ["--images", str(photos(tmp_path / "p")), "--transforms", "flip", "--max-images", "3"]
     assert main([*command, *sweeps, "--out", str(out)]) == 0
     result = json.loads(out.read_text())
-    assert [Path(r["image"]).name for r in result["records"]] == ["0.png", "2.png", "5.png"]
+    assert [r["image"] for r in result["records"]] == ["0.png", "2.png", "5.png"]
     sets = ["--sets", str(objects(tmp_path / "s")), "--reference", str(tmp_path / "p")]
     assert main([*command, *sets, "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["settings"]["reference"] == 6
+    assert json.loads(out.read_text())["settings"]["reference"]["images"] == 6
     assert main([*command, "--scenes", "3", "--transforms", "flip"]) == 2
-    assert "--transforms belongs to --images" in capsys.readouterr().err
+    assert "--transforms belongs to --images;" in capsys.readouterr().err
+    assert main([*command, *sets, "--steps", "3"]) == 2
+    assert "--steps belongs to --scenes and --images;" in capsys.readouterr().err

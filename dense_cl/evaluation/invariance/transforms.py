@@ -11,6 +11,7 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.invariance.image_sets import ImageSets
 from dense_cl.evaluation.labelled_images import central_square
 from dense_cl.sources.base import ImageSource
+from dense_cl.sources.files import FileSource
 
 Change = Callable[[Tensor, float], Tensor]
 Strengths = Callable[[int], Sequence[float]]
@@ -91,4 +92,6 @@ def transform_sets(
         changed = [change(original, strength) for strength in strengths]
         return torch.stack([original, *changed]).permute(0, 2, 3, 1)
 
-    return ImageSets(tuple(source.name(index) for index in indices), load, strengths=strengths)
+    # Without the place of the folder, so that results of two machines meet.
+    name = source.relative_name if isinstance(source, FileSource) else source.name
+    return ImageSets(tuple(map(name, indices)), load, strengths=strengths)

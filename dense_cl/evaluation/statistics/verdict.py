@@ -34,7 +34,9 @@ def verdict(
         )
     low, high = estimate.interval(alpha)
     limits = f"{1 - alpha:.0%} interval {low:.4g} to {high:.4g}"
-    if p_value >= alpha:
+    if estimate.value == 0 and estimate.standard_error == 0:
+        head = f"no difference shown between {first} and {second}: their results are the same"
+    elif p_value >= alpha:
         head = (
             f"no difference shown between {first} and {second} ({estimate.value:+.4g}, {limits}; "
             f"one of {detectable:.2g} would be found in {POWER:.0%} of such comparisons)"
