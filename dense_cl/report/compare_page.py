@@ -13,8 +13,9 @@ from dense_cl.report.plots import Interval, intervals
 _METHOD = (
     "Seeds are the unit: an interval says where the score of another training run, on other "
     "images of the same kind, is expected. Images are drawn with replacement, the same for all "
-    "runs; the variance between seeds is added with its few degrees of freedom (Student's t, "
-    "averaged after Cochran), so that two or three seeds give long intervals and not false alarms. "
+    "runs; seeds have an interval of their own with their few degrees of freedom (Student's t), "
+    "and the squares of both lengths are added, so that two or three seeds give long intervals and "
+    "not false alarms. "
     "Runs with the same seeds are compared seed by seed. P-values are corrected for all questions "
     "of this page together (Holm); intervals are for one question each."
 )

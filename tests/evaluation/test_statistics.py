@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -68,6 +68,7 @@ def test_other_seeds_are_independent_samples():
 def test_the_p_value_is_where_the_interval_ends_at_zero(value, variances, df):
     parts = tuple(Part(variance, df * (1 + i)) for i, variance in enumerate(variances))
     estimate = Estimate(value, parts)
+    assume(estimate.p_value() > 1e-250)  # smaller ones are not told apart
     low, high = estimate.interval(estimate.p_value())
     assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6 * (1 + abs(value)))
     # It lies between those of a test with all parts known so badly, or so well, as one of them.
@@ -160,6 +161,23 @@ def test_equal_methods_are_seldom_told_apart(seeds, of_seed):
         for _ in range(100)
     ]
     assert sum(shown) <= 5
+
+
+@pytest.mark.parametrize("ratio", [0.3, 3, 30])
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_the_level_is_kept_at_any_ratio_of_seeds_to_images(seeds, ratio):
+    """Satterthwaite's degrees of freedom would give 12 % at two seeds and a ratio of 10."""
+    rng, draws, images = np.random.default_rng(0), 3000, 200
+    scores = rng.normal(0, math.sqrt(ratio * seeds), (draws, seeds))
+    scores += rng.normal(0, 1, (draws, 1))  # what the images bring, alike for all seeds
+    of_seeds = scores.var(axis=1, ddof=1) / seeds
+    of_images = rng.chisquare(images - 1, draws) / (images - 1)
+    alarms = 0
+    for mean, seed_part, image_part in zip(scores.mean(axis=1), of_seeds, of_images, strict=True):
+        parts = (Part(seed_part, seeds - 1), Part(image_part, images - 1))
+        low, high = Estimate(mean, parts).interval()
+        alarms += low > 0 or high < 0
+    assert alarms / draws < 0.058  # two standard deviations above 5 %
 
 
 def test_a_checkpoint_does_not_differ_from_its_copy():
