@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "export": "write the backbone of a checkpoint as .pth and .safetensors",
     "finetune": "fine-tune an MMDetection model from an exported backbone",
     "evaluate": "measure how a backbone transfers",
+    "compare": "say which of several methods transfers better, with uncertainty, as a page",
     "scenes": "generate synthetic multi-object scenes with labels",
     "doctor": "say what is installed, which operators are used, and what is wrong",
 }
@@ -46,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"dense_cl.commands.{name}")
             module.add_arguments(subparser)
     args = parser.parse_args(argv)
+    args.command_line = shlex.join(["dense-cl", *argv])
     assert module is not None
     try:
         return int(module.run(args) or 0)

@@ -7,6 +7,7 @@ from dense_cl.commands import (
     evaluate_clustering,
     evaluate_few_shot,
     evaluate_fine_tuning,
+    evaluate_invariance,
     evaluate_keypoints,
     evaluate_many_shot,
     evaluate_objects,
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("many-shot", evaluate_many_shot, "the best linear classifier of frozen features"),
         ("fine-tuning", evaluate_fine_tuning, "everything trained on labelled images"),
         ("few-shot", evaluate_few_shot, "prototypes of a few images, over many episodes"),
+        (
+            "invariance",
+            evaluate_invariance,
+            "how little features change when one thing in a picture does",
+        ),
         ("keypoints", evaluate_keypoints, "key points of an object found again in another"),
         ("clustering", evaluate_clustering, "k-means of patches, clusters named after classes"),
         ("retrieval", evaluate_retrieval, "segmentation by the patches that resemble each other"),
@@ -103,7 +109,7 @@ def _add_classification(task: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the scores and write them."""
-    result = args.evaluate(args)
+    result = args.evaluate(args) | {"command": args.command_line}
     if args.out:
         from dense_cl.evaluation.results import write_result
 

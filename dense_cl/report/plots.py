@@ -123,6 +123,48 @@ def bars(
     return _png(figure)
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A value and where it may lie, for ``intervals``.
+
+    Attributes:
+        name: beside it.
+        value: a large dot.
+        limits: ends of the line; none is drawn if they are infinite.
+        points: small dots, such as single runs.
+    """
+
+    name: str
+    value: float
+    limits: tuple[float, float]
+    points: Sequence[float] = ()
+
+
+def intervals(rows: Sequence[Interval], xlabel: str, zero: bool = False) -> bytes:
+    """Draw values with their intervals below one another.
+
+    Args:
+        rows: from top to bottom.
+        xlabel: what is measured, with its unit.
+        zero: mark 0, for differences.
+    """
+    figure = _new_figure(1.6 * _WIDTH, 0.6 + 0.32 * len(rows))
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        colour = COLOURS[place % len(COLOURS)]
+        if np.isfinite(row.limits).all():
+            axes.plot(row.limits, (place, place), color=colour, linewidth=1.6)
+        axes.plot(row.value, place, "o", color=colour, markersize=5.5)
+        axes.plot(row.points, [place] * len(row.points), ".", color="#333333", markersize=3.5)
+    if zero:
+        axes.axvline(0, color="#888888", linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(xlabel, fontsize=8)
+    _finish(axes, legend=False)
+    return _png(figure)
+
+
 def _cycle(panel: Panel) -> list[str]:
     return [COLOURS[number % len(COLOURS)] for number in range(len(panel.curves))]
 

@@ -120,8 +120,8 @@ def centre_prior(height: int, width: int) -> Array:
 def smoothed(saliency: Array, strength: float = 50.0) -> Array:
     """Opening, then closing, both by reconstruction: spots vanish, edges stay (equation 9).
 
-    The square's side, ``strength`` times the root of the mean, is meant for 300 pixels on the longer
-    side, to which the authors bring every photo; here it shrinks with the map.
+    The square's side, ``strength`` times the root of the mean, is meant for 300 pixels on the
+    longer side, to which the authors bring every photo; here it shrinks with the map.
     """
     from skimage.morphology import reconstruction
 

@@ -1,0 +1,169 @@
+"""Invariance of a backbone, beside a random network and shuffled sets."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dense_cl.engine.state import versions
+from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
+from dense_cl.evaluation.invariance.firing import firing_rates
+from dense_cl.evaluation.invariance.image_sets import ImageSets
+from dense_cl.evaluation.invariance.whitening import Whitening, cosines_within
+from dense_cl.evaluation.statistics import Runs, summary
+from dense_cl.transfer.loading import rebuild
+from dense_cl.transfer.weights_file import read_weights
+
+TOP = (10, 25)  # neurons of the firing-rate score
+
+Scores = dict[str, Tensor]  # (S,) by set, or (C,) by class
+
+
+def evaluate_invariance(
+    backbone: str | Path | nn.Module,
+    groups: Mapping[str, ImageSets],
+    reference: Iterable[Tensor],
+    settings: Mapping[str, Any],
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure how alike features are within sets of images that differ in one thing.
+
+    Scores of a group, 1 (or 100) being most invariant:
+
+    - ``<group>_cosine``: mean whitened cosine (``Whitening``) of two images of a set, or of an
+      original and its changed versions; averaged over sets. 0 is as far apart as any two images.
+    - ``<group>_firing10`` and ``_firing25``: firing rate of the best neurons in a set, in percent
+      (``firing_rates``), averaged over sets, or over classes where there are any. For sets of three
+      images or more.
+
+    Args:
+        backbone: exported file, ``random[:ARCH]``, or a module with stage maps.
+        groups: sets of images by the name of what changes in them.
+        reference: batches (N, H, W, 3) of the images that whitening is learnt from.
+        settings: what the images are, for the result.
+        seed: of random weights and of the shuffle.
+        progress: called with a line of text at each step.
+
+    Returns:
+        Plain values ready for JSON: ``scores``; ``intervals`` of 95 % over sets; ``records`` by
+        set; ``curves`` (mean cosine by strength of the change); ``shrinkage`` of the whitening
+        covariance; and ``nulls`` with scores and
+        records of shuffled sets (``permuted``) and, for a file, of the same architecture before
+        any training (``random_init``).
+
+    Raises:
+        DenseCLError: wrong input; says what and how to mend it.
+    """
+    backbones = {"": _frozen(backbone, seed)}
+    twin = _untrained(backbone, seed)
+    if twin is not None:
+        backbones["random_init"] = twin
+    progress("features of the reference images")
+    batches = list(reference)
+    pooled = {name: [each.pooled(b) for b in batches] for name, each in backbones.items()}
+    whitenings = {name: Whitening.fit(torch.cat(parts)) for name, parts in pooled.items()}
+    found: dict[str, Scores] = {name: {} for name in (*backbones, "permuted")}
+    curves = {}
+    for group, sets in groups.items():
+        progress(f"features of {len(sets.names)} sets: {group}")
+        features: dict[str, list[Tensor]] = {name: [] for name in backbones}
+        for index in range(len(sets.names)):
+            images = sets.load(index)
+            for name, each in backbones.items():
+                features[name].append(each.pooled(images).double())
+        for name, by_set in features.items():
+            found[name] |= _scores(group, by_set, sets, whitenings[name])
+        shuffled = _shuffled(features[""], seed)
+        found["permuted"] |= _scores(group, shuffled, sets, whitenings[""])
+        if sets.strengths:
+            cosines_SK = _to_original(features[""], whitenings[""])
+            curves[group] = {
+                "strength": list(sets.strengths),
+                "cosine": cosines_SK.mean(dim=0).tolist(),
+            }
+    nulls = {name: _plain(scores, groups, seed) for name, scores in found.items() if name}
+    return {
+        "task": "invariance",
+        "backbone": type(backbone).__name__ if isinstance(backbone, nn.Module) else str(backbone),
+        "seed": seed,
+        **_plain(found[""], groups, seed),
+        "nulls": nulls,
+        "curves": curves,
+        "shrinkage": whitenings[""].shrinkage,
+        "settings": dict(settings),
+        "versions": versions(),
+    }
+
+
+def _scores(
+    group: str, features: Sequence[Tensor], sets: ImageSets, whitening: Whitening
+) -> Scores:
+    """Return the scores of one group by set (cosine) and by class or set (firing)."""
+    numbers = torch.repeat_interleave(torch.tensor([len(part) for part in features]))
+    flat = torch.cat(list(features))
+    if sets.strengths:
+        cosines = _to_original(features, whitening).mean(dim=1)
+    else:
+        cosines = cosines_within(whitening(flat), numbers)
+    scores = {f"{group}_cosine": cosines}
+    if max(len(part) for part in features) >= 3:
+        order = {name: number for number, name in enumerate(dict.fromkeys(sets.classes))}
+        classes = torch.tensor([order[name] for name in sets.classes])[numbers] if order else None
+        firing = firing_rates(flat, numbers, classes)
+        for top in TOP:
+            if top <= flat.shape[1]:
+                scores[f"{group}_firing{top}"] = firing.percent(top)
+    return scores
+
+
+def _shuffled(features: Sequence[Tensor], seed: int) -> Sequence[Tensor]:
+    """Return sets of the same sizes whose images were drawn from all sets."""
+    flat = torch.cat(list(features))
+    order = torch.randperm(len(flat), generator=torch.Generator().manual_seed(seed))
+    return flat[order].split([len(part) for part in features])
+
+
+def _to_original(features: Sequence[Tensor], whitening: Whitening) -> Tensor:
+    """Return (S, K - 1) cosines of the first image of each set with the others."""
+    whitened = whitening(torch.cat(list(features))).view(len(features), len(features[0]), -1)
+    return torch.cosine_similarity(whitened[:, :1], whitened[:, 1:], dim=2)
+
+
+def _plain(scores: Scores, groups: Mapping[str, ImageSets], seed: int) -> dict[str, Any]:
+    """Return scores, their intervals, and one record for each set that has a value of its own."""
+    records: dict[str, dict[str, Any]] = {}
+    intervals = {}
+    for name, values in scores.items():
+        sets = groups[name.rpartition("_")[0]]
+        intervals[name] = list(summary(Runs.of_values((seed,), values[None].numpy())).interval())
+        if len(values) == len(sets.names):
+            for place, value in zip(sets.names, values.tolist(), strict=True):
+                records.setdefault(place, {"image": place})[name] = value
+    return {
+        "scores": {name: values.mean().item() for name, values in scores.items()},
+        "intervals": intervals,
+        "records": list(records.values()),
+    }
+
+
+def _frozen(backbone: str | Path | nn.Module, seed: int) -> FrozenBackbone:
+    if isinstance(backbone, nn.Module):
+        return FrozenBackbone.wrap(backbone)
+    return FrozenBackbone.load(backbone, seed)
+
+
+def _untrained(backbone: str | Path | nn.Module, seed: int) -> FrozenBackbone | None:
+    """Return the architecture of a file with random weights; None if there is nothing to know."""
+    if isinstance(backbone, nn.Module) or str(backbone).partition(":")[0] == RANDOM:
+        return None
+    meta = read_weights(backbone).meta
+    if "architecture" not in meta:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: Any = rebuild(meta["architecture"], backbone)
+    module.normalization = dict(meta["normalization"])
+    return FrozenBackbone.wrap(module)

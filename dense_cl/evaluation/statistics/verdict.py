@@ -1,0 +1,64 @@
+"""What a comparison says, in words."""
+
+import math
+
+from dense_cl.evaluation.statistics.difference import Difference
+from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
+
+
+def verdict(
+    first: str,
+    second: str,
+    found: Difference,
+    p_value: float | None = None,
+    alpha: float = ALPHA,
+    detectable: float | None = None,
+) -> str:
+    """Say whether one method is above the other, and what the answer is worth.
+
+    Args:
+        first: name of the method whose score comes first in the difference.
+        second: name of the other.
+        found: their difference.
+        p_value: corrected for other comparisons; None for the comparison's own.
+        alpha: level; below it a difference counts as shown.
+        detectable: minimum detectable difference; None for the comparison's own.
+    """
+    estimate = found.estimate
+    p_value = estimate.p_value() if p_value is None else p_value
+    detectable = estimate.detectable(alpha) if detectable is None else detectable
+    if not math.isfinite(estimate.standard_error):
+        return (
+            f"cannot be told: {first} and {second} have one run each and no records by image "
+            f"(difference {estimate.value:+.4g})"
+        )
+    low, high = estimate.interval(alpha)
+    limits = f"{1 - alpha:.0%} interval {low:.4g} to {high:.4g}"
+    if estimate.value == 0 and estimate.standard_error == 0:
+        head = f"no difference shown between {first} and {second}: their results are the same"
+    elif p_value >= alpha:
+        head = (
+            f"no difference shown between {first} and {second} ({estimate.value:+.4g}, {limits}; "
+            f"one of {detectable:.2g} would be found in {POWER:.0%} of such comparisons)"
+        )
+    else:
+        above, below = (first, second) if estimate.value > 0 else (second, first)
+        if estimate.value < 0:
+            limits = f"{1 - alpha:.0%} interval {-high:.4g} to {-low:.4g}"
+        head = f"{above} above {below} by {abs(estimate.value):.4g} ({limits})"
+    said = [head, *_reservations(first, second, found)]
+    if estimate.p_value() < alpha <= p_value:
+        said.append("alone it would count as shown, but not among all comparisons made")
+    return "; ".join(said)
+
+
+def _reservations(first: str, second: str, found: Difference) -> list[str]:
+    single = [name for name, count in zip((first, second), found.seeds, strict=True) if count == 1]
+    said = []
+    if len(single) == 2:
+        said.append("one run each: only images were resampled, seed variation is unknown")
+    elif single:
+        said.append(f"one run of {single[0]}: its seed variation is unknown")
+    if not found.images:
+        said.append("no records by image: the images are taken as they are")
+    return said

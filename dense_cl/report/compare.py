@@ -1,0 +1,109 @@
+"""The comparison of methods over tasks, as plain values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.statistics import difference, holm, summary, verdict
+from dense_cl.evaluation.statistics.difference import RESAMPLES
+from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
+from dense_cl.report.compare_results import Result, runs_of
+
+
+def compare(
+    results: Sequence[Result],
+    control: str | None = None,
+    scores: Sequence[str] = (),
+    alpha: float = ALPHA,
+) -> dict[str, Any]:
+    """Compare every method with a control on every task, corrected for all these questions at once.
+
+    Args:
+        results: of ``read_results``.
+        control: method the others are compared with; the first one by default.
+        scores: which to compare; by default the first of each task.
+        alpha: level of the whole page: the chance that any of its verdicts claims a difference
+            that is none.
+
+    Returns:
+        ``control``, ``alpha``, ``power``, ``questions`` (how many comparisons were corrected for),
+        and ``tasks``: a list with, for each task and score, ``methods`` (seeds, score of each,
+        mean, interval) and ``comparisons`` (difference, interval, corrected p-value, minimum
+        detectable difference, verdict).
+
+    Raises:
+        DenseCLError: no such control or score.
+    """
+    methods = list(dict.fromkeys(result.method for result in results))
+    control = methods[0] if control is None else control
+    if control not in methods:
+        raise DenseCLError(f"no result is of the control '{control}'.{nearest(control, methods)}")
+    unknown = [name for name in scores if all(name not in result.scores for result in results)]
+    if unknown:
+        names = {name for result in results for name in result.scores}
+        raise DenseCLError(f"no result has a score '{unknown[0]}'.{nearest(unknown[0], names)}")
+    tasks, pending = [], []
+    for task in dict.fromkeys(result.task for result in results):
+        here = [result for result in results if result.task == task]
+        for score in (
+            [n for n in here[0].scores if n in scores] if scores else [*here[0].scores][:1]
+        ):
+            runs = {
+                name: runs_of([result for result in here if result.method == name], score)
+                for name in methods
+                if any(result.method == name for result in here)
+            }
+            entry: dict[str, Any] = {
+                "task": task,
+                "score": score,
+                "images": min(each.images for each in runs.values()),
+                "methods": [_described(name, each, alpha) for name, each in runs.items()],
+                "comparisons": [],
+            }
+            tasks.append(entry)
+            if control in runs:
+                pending += [
+                    (entry, name, difference(each, runs[control]))
+                    for name, each in runs.items()
+                    if name != control
+                ]
+    questions = max(1, len(pending))
+    corrected = holm([found.estimate.p_value() for *_, found in pending])
+    for (entry, name, found), p_value in zip(pending, corrected, strict=True):
+        # What Holm's strictest step, alpha over the number of questions, would find.
+        detectable = found.estimate.detectable(alpha / questions)
+        entry["comparisons"].append(
+            {
+                "method": name,
+                "difference": found.estimate.value,
+                "interval": list(found.estimate.interval(alpha)),
+                "p_value": found.estimate.p_value(),
+                "p_corrected": p_value,
+                "detectable": detectable,
+                "paired_by_seed": found.paired,
+                "seeds": list(found.seeds),
+                "images": found.images,
+                "shown": p_value < alpha,
+                "verdict": verdict(name, control, found, p_value, alpha, detectable),
+            }
+        )
+    return {
+        "control": control,
+        "alpha": alpha,
+        "power": POWER,
+        "questions": len(pending),
+        "resamples": RESAMPLES,
+        "tasks": tasks,
+    }
+
+
+def _described(name: str, runs: Any, alpha: float) -> dict[str, Any]:
+    estimate = summary(runs)
+    return {
+        "method": name,
+        "seeds": list(runs.seeds),
+        "scores": runs.scores_S.tolist(),
+        "mean": estimate.value,
+        "std": float(runs.scores_S.std(ddof=1)) if len(runs.seeds) > 1 else None,
+        "interval": list(estimate.interval(alpha)),
+    }

@@ -1,0 +1,242 @@
+"""Results read back, refused or compared, and the page that says so."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.report.compare import compare
+from dense_cl.report.compare_page import comparison_page
+from dense_cl.report.compare_results import method_of, read_results, runs_of
+
+Write = Callable[..., Path]
+SETTINGS = {"size": 96, "images": {"test": 60}}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a writer of result files with records by image."""
+
+    def result(
+        method: str, seed: int, values: np.ndarray, task: str = "classification", **more: Any
+    ) -> Path:
+        folder = tmp_path / f"{method}_seed{seed}"
+        folder.mkdir(exist_ok=True)
+        content = {
+            "task": task,
+            "backbone": str(folder / "backbone.pth"),
+            "seed": seed,
+            "scores": {"knn": float(np.mean(values)), "linear": 0.5},
+            "records": [{"image": f"{i}.jpg", "knn": float(v)} for i, v in enumerate(values)],
+            "settings": SETTINGS | {"seed": seed},
+            "versions": {"dense_cl": "1.0"},
+            "command": f"dense-cl evaluate {task} --seed {seed}",
+        }
+        file = folder / f"{task}.json"
+        file.write_text(json.dumps(content | more))
+        return file
+
+    return result
+
+
+@pytest.fixture
+def runs(write: Write) -> list[str]:
+    """Three seeds of a control, of one just as good, and of one that is better by 0.4."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.4, 0.05, 60)
+    shifts = {"control": 0.0, "same": 0.0, "better": 0.4}
+    return [
+        str(write(method, seed, base + shift + rng.normal(0, 0.05, 60)))
+        for method, shift in shifts.items()
+        for seed in range(3)
+    ]
+
+
+def test_what_differs_and_what_does_not(runs: list[str]) -> None:
+    results = read_results(runs)
+    assert [r.method for r in results[::3]] == ["control", "same", "better"]
+    compared = compare(results)
+    assert compared["control"] == "control" and compared["questions"] == 2
+    (entry,) = compared["tasks"]
+    assert entry["score"] == "knn" and entry["images"] == 60
+    same, better = entry["comparisons"]
+    assert not same["shown"] and same["verdict"].startswith("no difference shown between same")
+    assert better["shown"] and better["verdict"].startswith("better above control by 0.4")
+    # Holm: the smaller of two p-values counts twice, the larger once.
+    assert better["p_corrected"] == pytest.approx(2 * better["p_value"])
+    assert same["p_corrected"] == pytest.approx(max(same["p_value"], better["p_corrected"]))
+    assert better["images"] == 60 and better["paired_by_seed"] and better["seeds"] == [3, 3]
+    for method in entry["methods"]:
+        assert method["mean"] == pytest.approx(np.mean(method["scores"]))
+        assert method["interval"][0] < method["mean"] < method["interval"][1]
+    # Another control turns the sign around.
+    turned = compare(results, control="better")["tasks"][0]["comparisons"]
+    assert turned[0]["difference"] == pytest.approx(-better["difference"])
+    assert turned[0]["verdict"].startswith("better above control by")
+
+
+def test_without_records_seeds_alone_decide(write: Write) -> None:
+    values = {"a": (0.50, 0.52, 0.51), "b": (0.55, 0.56, 0.57)}
+    files = [
+        str(write(m, seed, np.array([v]), records=[]))
+        for m, by in values.items()
+        for seed, v in enumerate(by)
+    ]
+    (found,) = compare(read_results(files))["tasks"][0]["comparisons"]
+    assert found["images"] == 0
+    assert found["p_value"] == pytest.approx(stats.ttest_rel(values["a"], values["b"]).pvalue)
+
+
+def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
+    file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1})
+    assert runs_of(read_results([str(file)]), "knn").images == 0
+
+
+def test_confusions_make_mean_iou(write: Write) -> None:
+    counts = np.random.default_rng(0).integers(1, 9, (60, 3, 3))
+    scores = segmentation_scores(torch.from_numpy(counts.sum(axis=0)))
+    records = [{"image": str(i), "confusion": c.tolist()} for i, c in enumerate(counts)]
+    stated = {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
+    file = write("a", 0, np.zeros(1), "segmentation", scores=stated, records=records)
+    for name in stated:
+        runs = runs_of(read_results([str(file)]), name)
+        assert runs.images == 60 and runs.scores_S[0] == pytest.approx(stated[name])
+
+
+def test_nested_scores_and_records_meet(write: Write) -> None:
+    records = [{"image": str(i), "corloc": {"lost": i % 2}} for i in range(4)]
+    file = write("a", 0, np.zeros(1), scores={"corloc": {"lost": 0.5}}, records=records)
+    assert runs_of(read_results([str(file)]), "corloc.lost").images == 4
+
+
+def test_names_of_methods() -> None:
+    assert method_of("random") == "random" and method_of("random:resnet50") == "random:resnet50"
+    assert method_of("work/moco_v2_20e_seed0/backbone.pth") == "moco_v2_20e"
+    assert method_of("zoo/densecl-seed12.safetensors") == "densecl"
+
+
+def test_folders_labels_and_tasks(write: Write, tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 60)
+    one, two = write("a", 0, values), write("b", 0, values)
+    (one.parent / "summary.json").write_text('{"loss": 1}')
+    assert len(read_results([str(tmp_path)])) == 2
+    named = read_results([f"ours={one.parent}", f"ours@photos={two}"])
+    assert [(r.method, r.task) for r in named] == [("ours", "classification"), ("ours", "photos")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": {"size": 224}}, "setting size is 224 instead of 96"),
+        ({"settings": SETTINGS | {"images": {"test": 61}}}, "setting images.test is 61"),
+        ({"settings": SETTINGS | {"crop": 1}}, "setting crop is 1 instead of 'absent'"),
+        ({"records": [{"image": "x.jpg", "knn": 1.0}]}, "scored on other images"),
+        ({"records": [{"image": "x.jpg"}] * 2}, "two records of image 'x.jpg'"),
+        ({"scores": {}}, "has no scores"),
+        ({"backbone": "a_seed2/backbone.pth"}, "are both a on classification"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(write: Write, changes: dict, message: str) -> None:
+    files = [write("a", 1, np.linspace(0, 1, 60)), write("b", 1, np.linspace(0, 1, 60), **changes)]
+    with pytest.raises(DenseCLError, match=message):
+        read_results([str(file) for file in files])
+
+
+def test_what_is_no_result_is_refused(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(DenseCLError, match="does not exist"):
+        read_results([str(tmp_path / "none.json")])
+    other = tmp_path / "other.json"
+    other.write_text('{"knn": 0.5, "backbone": "x", "seed": 0}')
+    with pytest.raises(DenseCLError, match="it has no task, scores, settings"):
+        read_results([str(other)])
+    with pytest.raises(DenseCLError, match="holds no result"):
+        read_results([str(tmp_path)])
+    other.write_text("{")
+    with pytest.raises(DenseCLError, match="cannot be read as JSON"):
+        read_results([str(other)])
+    results = read_results([str(write("a", 0, np.zeros(3)))])
+    with pytest.raises(DenseCLError, match="control 'b'"):
+        compare(results, control="b")
+    with pytest.raises(DenseCLError, match="Did you mean 'knn'"):
+        compare(results, scores=["kn"])
+
+
+def test_command_line(runs: list[str], tmp_path: Path, capsys) -> None:
+    page, numbers = tmp_path / "page.html", tmp_path / "numbers.json"
+    assert main(["compare", *runs, "--out", str(page), "--json", str(numbers)]) == 0
+    printed = capsys.readouterr().out
+    assert "no difference shown between same and control" in printed
+    content = json.loads(numbers.read_text())
+    assert len(content["runs"]) == 9 and content["runs"][0]["settings"]["size"] == 96
+    text = page.read_text()
+    for wanted in (
+        "better above control by 0.4",
+        "dense-cl evaluate classification --seed 2",
+        "2 questions at a level of 0.05",
+        "images.test",
+        "dense_cl 1.0",
+    ):
+        assert wanted in text
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)  # nothing from elsewhere
+    assert text.count("<img") == 2
+    assert main(["compare", *runs, "--alpha", "5"]) == 2
+
+
+def test_nothing_known_is_null_in_json(write: Write, tmp_path: Path) -> None:
+    files = [str(write(name, 0, np.array([0.5]), records=[])) for name in "ab"]
+    numbers = tmp_path / "numbers.json"
+    page = tmp_path / "page.html"
+    assert main(["compare", *files, "--json", str(numbers), "--out", str(page)]) == 0
+    (found,) = json.loads(numbers.read_text())["tasks"][0]["comparisons"]
+    assert found["interval"] == [None, None] and not found["shown"]
+    assert "cannot be told" in page.read_text()
+
+
+def test_pictures_are_ordered_by_what_the_method_gains(write: Write, tmp_path: Path) -> None:
+    files = []
+    for method, values in (("control", np.zeros(5)), ("ours", np.array([0.3, -1, 1, 0.1, 0.2]))):
+        file = write(method, 0, values)
+        content = json.loads(file.read_text())
+        for number, record in enumerate(content["records"]):
+            name = f"{method}{number}.png"
+            shade = 10 + 50 * number
+            Image.new("RGB", (20, 10), (shade, shade, shade)).save(file.parent / name)
+            record["pictures"] = {"segmentation": name}
+        file.write_text(json.dumps(content))
+        files.append(str(file))
+    results = read_results(files)
+    page = comparison_page(compare(results), results)
+    jpeg = base64.b64decode(re.findall(r"data:image/jpeg;base64,([^\"]*)", page)[0])
+    drawn = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L")).astype(int)
+    # Two columns of 320 pixels, titles of 24, rows of 160 and gaps of 8.
+    shown = [drawn[24 + 168 * row + 80, 100] for row in range(4)]
+    expected = [10 + 50 * number for number in (1, 3, 0, 2)]  # of -1, 0.1, 0.3 and 1
+    assert shown == pytest.approx(expected, abs=4)
+    (Path(files[1]).parent / "ours2.png").unlink()
+    with pytest.raises(DenseCLError, match=r"ours2.png' of a record cannot be read"):
+        comparison_page(compare(results), results)
+
+
+def test_results_of_evaluate_can_be_compared(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        out = tmp_path / "results" / f"{seed}.json"
+        command = (
+            f"evaluate invariance --backbone random --scenes 3 --steps 3 --size 32 --seed {seed}"
+        )
+        options = ["--factors", "occlusion", "--reference-scenes", "8", "--out", str(out)]
+        assert main([*command.split(), *options]) == 0
+    page = tmp_path / "page.html"
+    assert main(["compare", str(tmp_path / "results"), "--out", str(page)]) == 0
+    assert "dense-cl evaluate invariance --backbone random" in page.read_text()
