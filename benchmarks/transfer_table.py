@@ -11,6 +11,8 @@ measures the last stage, beside a random initialisation of the same seed:
 - grocery: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen on
   val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
 - alignment, uniformity and RankMe of two views of the 300 val photos of ``voc_animals``;
+- with ``--localization``: CorLoc (LOST) and Grad-CAM's pointing game on the val photos of
+  ``voc_animals`` (``dense-cl evaluate localization`` with its defaults);
 - with ``--detection-epochs N``: box AP of a Faster R-CNN fine-tuned on 10 % of the labels of
   ``voc_animals`` for N epochs of those, on its test photos. This one is not frozen.
 
@@ -61,9 +63,13 @@ RECIPES = {
     "resim": "resim_resnet18_1xb32_cosine_40e_voc_animals",
     "soco": "soco_resnet18_1xb32_cosine_40e_voc_animals",
     "orl": "orl_resnet18_1xb32_cosine_40e_voc_animals",
+    "cast": "cast_resnet18_1xb32_cosine_40e_voc_animals",
+    "cast_crops": "cast_crops_resnet18_1xb32_cosine_40e_voc_animals",
+    "cast_attention": "cast_attention_resnet18_1xb32_cosine_40e_voc_animals",
 }
-# Recipes whose regions are found first, once for all seeds.
+# Recipes whose regions, or salient objects, are found first, once for all seeds.
 WITH_REGIONS = ("detcon_s", "detcon_b", "soco", "orl")
+WITH_SALIENCY = ("cast", "cast_crops", "cast_attention")
 # Recipes that learn from pairs mined with another method, whose run of the same seed comes first.
 MINED_WITH = {"orl": "byol"}
 # Recipes with crops of several sizes, which get the two views of the others here.
@@ -80,6 +86,8 @@ COLUMNS = {
     "camvid_miou": ("camvid", "mean_iou", 100),
     "grocery_knn": ("grocery", "knn", 100),
     "grocery_linear": ("grocery", "linear", 100),
+    "corloc": ("localization", "corloc", 100),
+    "pointing": ("localization", "pointing", 100),
     "detection_ap": ("detection", "bbox_mAP", 100),
     "alignment": ("instruments", "alignment", 1),
     "uniformity": ("instruments", "uniformity", 1),
@@ -100,6 +108,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this part alone")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--localization", action="store_true", help="find the animals of val")
     parser.add_argument("--detection-epochs", type=int, metavar="N", help="fine-tune a detector")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
     parser.add_argument("--out", type=Path, metavar="JSON")
@@ -146,6 +155,8 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
     if args.grocery:
         keep(folder, "grocery", lambda: grocery(backbone, seed, args.grocery))
     keep(folder, "instruments", lambda: instruments(backbone, seed, args.voc_animals))
+    if args.localization:
+        keep(folder, "localization", lambda: localization(backbone, args.voc_animals))
     if args.detection_epochs and method not in NOT_DETECTORS:
         keep(folder, "detection", lambda: detection(backbone, seed, args, folder / "detection"))
 
@@ -173,6 +184,10 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
         file = args.work_dir / f"{method}.regions"
         run_command("regions", recipe, "--out", file, *photos)
         options["train_dataloader.dataset.regions.file"] = str(file)
+    if method in WITH_SALIENCY:
+        objects = args.work_dir / f"{method}.saliency"
+        run_command("saliency", recipe, "--out", objects, *photos)
+        options["train_dataloader.dataset.saliency.file"] = str(objects)
     if method in MINED_WITH:
         run_part(MINED_WITH[method], seed, args)
         first = folder_of(MINED_WITH[method], seed, args)
@@ -244,6 +259,19 @@ def detection(backbone: str, seed: int, args: argparse.Namespace, folder: Path) 
         args.voc_animals / "images", args.voc_animals / "images",
         fraction=LABEL_PERCENT, seed=seed, epochs=args.detection_epochs, work_dir=folder,
     )  # fmt: skip
+
+
+def localization(backbone: str, data: Path) -> dict[str, Any]:
+    """Where frozen features see objects, beside baselines that look at the middle."""
+    from dense_cl.evaluation.localization import evaluate_localization
+    from dense_cl.evaluation.objects import find_images
+
+    val = find_images(str(data / "images"), str(data / "annotations" / "val.json"), None)
+    result = evaluate_localization(backbone, val)
+    return result | {
+        "corloc": result["scores"]["corloc"]["lost"],
+        "pointing": result["scores"]["pointing"]["grad_cam"],
+    }
 
 
 def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:

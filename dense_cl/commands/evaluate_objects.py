@@ -1,6 +1,7 @@
 """The tasks of ``dense-cl evaluate`` that need to know where objects are."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from dense_cl.commands.progress import Progress
@@ -82,10 +83,10 @@ def _backgrounds(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
         progress=progress,
     )
-    for classifier, by_variant in result["accuracy"].items():
+    for classifier, by_variant in result["scores"].items():
         print(classifier)
-        for name, value in (by_variant | result["gaps"][classifier]).items():
-            _print_row(name.replace("_", " "), value)
+        for name, value in by_variant.items():
+            _print_row(name.replace("_", " "), value, result["intervals"][classifier][name])
     left = result["left_out"]
     print(
         f"{len(result['classes'])} classes, {len(result['records'])} test images; left out:"
@@ -126,14 +127,14 @@ def _localization(args: argparse.Namespace) -> dict[str, Any]:
     for score, by_finder in result["scores"].items():
         print(_NAMES[score])
         for finder, value in by_finder.items():
-            _print_row(finder.replace("_", " "), value)
+            _print_row(finder.replace("_", " "), value, result["intervals"][score][finder])
     _print_left_out(result)
     return result
 
 
-def _print_row(name: str, value: dict[str, Any]) -> None:
-    low, high = value["interval"]
-    print(f"{name:>26}  {100 * value['score']:5.1f}  [{100 * low:.1f}, {100 * high:.1f}]")
+def _print_row(name: str, value: float, interval: Sequence[float]) -> None:
+    low, high = interval
+    print(f"{name:>26}  {100 * value:5.1f}  [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def _print_left_out(result: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.backgrounds import (
     MIN_SHARE,
@@ -30,6 +29,7 @@ from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
 from dense_cl.evaluation.objects import CocoImages
+from dense_cl.evaluation.results import make_result
 from dense_cl.sources.base import UnreadableImageError
 
 _BATCH = 64
@@ -69,9 +69,9 @@ def evaluate_backgrounds(
         progress: called with what is done, how many are done, and how many in all.
 
     Returns:
-        Plain values ready for JSON: ``accuracy`` (classifier -> variant -> score, interval),
-        ``gaps``, ``classes`` and the counts of images in each, ``left_out``, ``records`` by test
-        image, ``settings`` and ``versions``.
+        Plain values ready for JSON: ``scores`` (classifier -> variant or gap -> number),
+        ``intervals`` likewise, ``classes`` and the counts of images in each, ``left_out``,
+        ``records`` by test image, ``settings`` and ``versions``.
 
     Raises:
         DenseCLError: wrong input, no masks, or fewer than two classes large enough.
@@ -119,33 +119,31 @@ def evaluate_backgrounds(
         logits = probe.logits([query_MD[:, :, None, None]], (1, 1))[:, :, 0, 0]
         right["knn"][name] = votes.argmax(dim=1) == test_M
         right["linear"][name] = logits.argmax(dim=1) == test_M
-    return {
-        "backbone": type(backbone).__name__ if module else str(backbone),
-        "classes": {c: {what: counts[what][c] for what in counts} for c in kept},
-        "accuracy": {
-            classifier: {name: _summary(hits.double(), seed) for name, hits in by.items()}
-            for classifier, by in right.items()
-        },
-        "gaps": {
-            classifier: {
-                gap: _summary(by[first].double() - by[second].double(), seed)
-                for gap, (first, second) in GAPS.items()
-            }
-            for classifier, by in right.items()
-        },
-        "left_out": left_out,
-        "records": [
+    hits = {c: {name: found.double() for name, found in by.items()} for c, by in right.items()}
+    for by in hits.values():
+        by |= {gap: by[first] - by[second] for gap, (first, second) in GAPS.items()}
+    return make_result(
+        "backgrounds",
+        type(backbone).__name__ if module else str(backbone),
+        seed,
+        {c: {name: float(found.mean()) for name, found in by.items()} for c, by in hits.items()},
+        [
             {"image": cutout.name, "class": cutout.label}
-            | {c: {name: bool(hits[i]) for name, hits in by.items()} for c, by in right.items()}
+            | {c: {name: float(found[i]) for name, found in by.items()} for c, by in hits.items()}
             for i, cutout in enumerate(sets["test"])
         ],
-        "settings": {
+        {
             "size": size, "min_images": min_images, "coarse": coarse, "l2": l2, "seed": seed,
             "k": K, "temperature": TEMPERATURE, "min_share": MIN_SHARE, "min_strip": MIN_STRIP,
             "interval": LEVEL, "resamples": RESAMPLES,
         },
-        "versions": versions(),
-    }  # fmt: skip
+        intervals={
+            c: {name: list(bootstrap_interval(f.numpy(), seed=seed)) for name, f in by.items()}
+            for c, by in hits.items()
+        },
+        classes={c: {what: counts[what][c] for what in counts} for c in kept},
+        left_out=left_out,
+    )  # fmt: skip
 
 
 def _cutouts(
@@ -197,8 +195,3 @@ def _features(
     progress(f"features of {name}", len(cutouts), len(cutouts))
     # Cloned outside of inference mode, so that autograd may use them.
     return torch.cat(parts).clone()
-
-
-def _summary(values: Tensor, seed: int) -> dict[str, Any]:
-    low, high = bootstrap_interval(values.numpy(), seed=seed)
-    return {"score": float(values.mean()), "interval": [low, high]}

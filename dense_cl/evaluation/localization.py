@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
 from dense_cl.evaluation.find_objects import (
@@ -29,6 +28,7 @@ from dense_cl.evaluation.localization_metrics import (
 )
 from dense_cl.evaluation.location_priors import centre_map, centred_box, random_boxes
 from dense_cl.evaluation.objects import AnnotatedImages, ImageObjects
+from dense_cl.evaluation.results import make_result
 from dense_cl.evaluation.saliency_metrics import (
     f_curve,
     mean_absolute_error,
@@ -69,8 +69,9 @@ def evaluate_localization(
         limit: look at so many images only, evenly spread over the set.
 
     Returns:
-        Plain values ready for JSON: ``scores`` (score -> who -> value and interval, in [0, 1]),
-        ``records`` by image, ``images``, ``left_out``, ``settings`` and ``versions``.
+        Plain values ready for JSON: ``scores`` (score -> who -> value in [0, 1]),
+        ``intervals`` likewise, ``records`` by image, ``images``, ``left_out``, ``settings`` and
+        ``versions``.
 
     Raises:
         DenseCLError: wrong input, or no image with objects.
@@ -113,27 +114,28 @@ def evaluate_localization(
             f"none of {len(chosen)} images has an object to find: {without} have none,"
             f" {len(unreadable)} cannot be read"
         )
-    return {
-        "backbone": type(backbone).__name__ if module else str(backbone),
-        "images": len(records),
-        "images_with_masks": len(values["mae"]["lost"]) if "mae" in values else 0,
-        "left_out": {
+    means: dict[str, dict[str, float]] = defaultdict(dict)
+    intervals: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    for score, by_finder in values.items():
+        for finder, of_images in by_finder.items():
+            mean, interval = _summary(score, np.array(of_images), settings.seed)
+            means[score][finder], intervals[score][finder] = mean, list(interval)
+    return make_result(
+        "localization",
+        type(backbone).__name__ if module else str(backbone),
+        settings.seed,
+        dict(means),
+        records,
+        asdict(settings) | {"hit_iou": HIT_IOU, "interval": LEVEL, "resamples": RESAMPLES},
+        intervals=dict(intervals),
+        images=len(records),
+        images_with_masks=len(values["mae"]["lost"]) if "mae" in values else 0,
+        left_out={
             "images_without_objects": without,
             "objects_outside": outside,
             "unreadable": unreadable,
         },
-        "scores": {
-            score: {
-                finder: _summary(score, np.array(found), settings.seed)
-                for finder, found in by_finder.items()
-            }
-            for score, by_finder in values.items()
-        },
-        "settings": asdict(settings)
-        | {"hit_iou": HIT_IOU, "interval": LEVEL, "resamples": RESAMPLES},
-        "records": records,
-        "versions": versions(),
-    }
+    )
 
 
 def spread(count: int, limit: int | None) -> list[int]:
@@ -199,9 +201,11 @@ def _saliency(maps: Mapping[str, NDArray[Any]], truth: NDArray[np.bool_]) -> Sco
     return scores
 
 
-def _summary(score: str, values: NDArray[np.float64], seed: int) -> dict[str, Any]:
+def _summary(
+    score: str, values: NDArray[np.float64], seed: int
+) -> tuple[float, tuple[float, float]]:
     def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
         return means.max(axis=-1) if score == "max_f" else means
 
-    low, high = bootstrap_interval(values, statistic, seed)
-    return {"score": float(statistic(values.mean(axis=0))), "interval": [low, high]}
+    score_of_all = float(statistic(values.mean(axis=0)))
+    return score_of_all, bootstrap_interval(values, statistic, seed)

@@ -23,12 +23,15 @@ def make_result(
     task: str,
     backbone: str,
     seed: int,
-    scores: Mapping[str, float],
+    scores: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """Return plain values ready for JSON; ``more`` is what only this task has."""
+    """Return plain values ready for JSON.
+
+    ``scores`` are numbers by name, perhaps nested; ``more`` is what only this task has.
+    """
     return {
         "task": task,
         "backbone": backbone,

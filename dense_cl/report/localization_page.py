@@ -55,7 +55,11 @@ class LocalizationPage:
 
     def _page(self, result: Mapping[str, Any]) -> str:
         rows = [
-            (f"{score}, {finder}".replace("_", " "), f"{100 * value['score']:.1f}", _limits(value))
+            (
+                f"{score}, {finder}".replace("_", " "),
+                f"{100 * value:.1f}",
+                "{:.1f} to {:.1f}".format(*(100 * x for x in result["intervals"][score][finder])),
+            )
             for score, by_finder in result["scores"].items()
             for finder, value in by_finder.items()
         ]
@@ -117,8 +121,3 @@ def _caption(record: Mapping[str, Any]) -> str:
         f" {boxes['token_cut']:.2f}, Grad-CAM {record['iou']['grad_cam']:.2f}, its maximum"
         f" {on_object} an object"
     )
-
-
-def _limits(value: Mapping[str, Any]) -> str:
-    low, high = value["interval"]
-    return f"{100 * low:.1f} to {100 * high:.1f}"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.background_challenge import evaluate_backgrounds
+from dense_cl.evaluation.background_challenge import GAPS, evaluate_backgrounds
 from dense_cl.evaluation.backgrounds import (
     MIXED,
     MIXED_NEXT,
@@ -174,17 +174,17 @@ def sets(tmp_path: Path) -> dict[str, CocoImages]:
 def test_features_of_the_object_have_no_gap(sets: dict[str, CocoImages]) -> None:
     result = evaluate_backgrounds(CentreColour(), **sets, size=64)
     for classifier in ("knn", "linear"):
-        scores = {name: v["score"] for name, v in result["accuracy"][classifier].items()}
+        scores = result["scores"][classifier]
         assert all(scores[name] == 1.0 for name in (ORIGINAL, "only_fg", *MIXED))
-        assert result["gaps"][classifier]["bg_gap"] == {"score": 0.0, "interval": [0.0, 0.0]}
-    assert set(result["accuracy"]["knn"]) == set(VARIANTS)
+        assert scores["bg_gap"] == 0.0 and result["intervals"][classifier]["bg_gap"] == [0.0, 0.0]
+    assert set(result["scores"]["knn"]) == {*VARIANTS, *GAPS}
     assert json.loads(json.dumps(result)) == result
 
 
 def test_features_of_the_background_have_the_gap_of_the_draws(sets: dict[str, CocoImages]) -> None:
     # Background colours of "apple" and "sky" are each other's, that of "leaf" is its own.
     result = evaluate_backgrounds(CornerColour(), **sets, size=64)
-    scores = {name: v["score"] for name, v in result["accuracy"]["knn"].items()}
+    scores = result["scores"]["knn"]
     labels = [record["class"] for record in result["records"]]
     chosen = donors(MIXED_RAND, labels, 0)
     assert chosen is not None
@@ -192,9 +192,9 @@ def test_features_of_the_background_have_the_gap_of_the_draws(sets: dict[str, Co
     assert scores[ORIGINAL] == scores["only_bg_t"] == scores[MIXED_SAME] == 1.0
     assert scores[MIXED_NEXT] == 0.0
     assert scores[MIXED_RAND] == pytest.approx(lucky)
-    gap = result["gaps"]["knn"]["bg_gap"]
-    assert gap["score"] == pytest.approx(1 - lucky)
-    assert gap["interval"][0] < gap["score"] < gap["interval"][1]
+    assert scores["bg_gap"] == pytest.approx(1 - lucky)
+    low, high = result["intervals"]["knn"]["bg_gap"]
+    assert low < scores["bg_gap"] < high
     same = evaluate_backgrounds(CornerColour(), **sets, size=64)
     assert same == result
 
@@ -250,7 +250,7 @@ def test_command_line_writes_the_result(
     ])  # fmt: skip
     assert status == 0
     result = json.loads(out.read_text())
-    assert f"{100 * result['accuracy']['knn'][ORIGINAL]['score']:.1f}" in capsys.readouterr().out
+    assert f"{100 * result['scores']['knn'][ORIGINAL]:.1f}" in capsys.readouterr().out
     assert main([
         "evaluate", "backgrounds", "--backbone", "random", "--size", "8",
         "--train", str(sets["train"].labels.file), "--test", str(sets["test"].labels.file),

@@ -112,7 +112,8 @@ def test_answers_do_not_depend_on_the_other_penalties_or_on_float32():
     (alone,) = fit_path(features, labels, 3, [0.1], 1000, 1e-9)
     *_, last = fit_path(features, labels, 3, [0.1, 1e3, 1.0], 1000, 1e-9)
     torch.testing.assert_close(alone.weight, last.weight, rtol=1e-5, atol=1e-6)
-    (single,) = fit_path(features.float(), labels, 3, [0.1])
+    # float32 leaves noise of some 1e-5 in the gradient of features of such different scales.
+    (single,) = fit_path(features.float(), labels, 3, [0.1], tolerance=1e-4)
     assert single.converged and single.weight.dtype == torch.float32
     torch.testing.assert_close(
         single.logits(features.float()).softmax(1).double(),
