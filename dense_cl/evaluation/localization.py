@@ -173,12 +173,12 @@ def score_image(
     truth = objects.region
     area = size[0] * size[1]
     scores: Scores = {
+        "corloc": {name: float((iou >= HIT_IOU).mean()) for name, iou in ious.items()},
+        "box_iou": {name: float(iou.mean()) for name, iou in ious.items()},
         "box_share": {
             name: float((boxes[name][2:] - boxes[name][:2]).prod() / area)
             for name in ("lost", "token_cut")
         },
-        "box_iou": {name: float(iou.mean()) for name, iou in ious.items()},
-        "corloc": {name: float((iou >= HIT_IOU).mean()) for name, iou in ious.items()},
         "pointing": {name: pointing_hit(map_, truth) for name, map_ in maps.items()},
         "iou": {name: map_iou(map_, truth, settings.threshold) for name, map_ in maps.items()},
     }
