@@ -13,6 +13,8 @@ and medians are compared:
 - ``own``: the step with the encoders' outputs as they were in the first one, so without forward
   and backward of the encoders: heads, loss, EMA, preprocessing, and SGD of the heads' weights. The
   overhead is ``own`` / ``bare``; a difference of two long times would drown in noise;
+- ``heads``: forward, backward and SGD of the projection head alone, where that is all that a method
+  has beside its loss; what is left of the overhead without it is ``without_heads_percent``;
 - ``lightly``: the method from the modules of lightly 1.6, in float32, as its benchmarks and
   examples have it, where it has the method.
 
@@ -74,6 +76,8 @@ BASES = {
     "resim": "moco_v2",
     "soco": "byol",
 }
+# Methods whose only layers are a projection head on the pooled views.
+WITH_ONE_HEAD = ("simclr", "barlow_twins", "vicreg")
 # DeepCluster v2 begins with k-means of as many images as it has clusters, once an epoch.
 CLUSTERED_IMAGES = 3200
 SGD = dict(lr=1e-4, momentum=0.9)  # small: noise is not to be learnt, and must not diverge
@@ -104,6 +108,8 @@ def measure(method: str, args: argparse.Namespace) -> dict[str, Any]:
         "bare": bare_step(copy.deepcopy(learner), views, args),
         "own": own_step(copy.deepcopy(learner), views, args),
     }
+    if method in WITH_ONE_HEAD:
+        steps["heads"] = head_step(copy.deepcopy(learner), views, args)
     if method in BASES:
         steps["base_own"] = own_step(*learner_and_views(BASES[method], args), args)
     if method in LIGHTLY:
@@ -115,6 +121,9 @@ def measure(method: str, args: argparse.Namespace) -> dict[str, Any]:
         median = {k: statistics.median(pair[clock] for pair in v) for k, v in seconds.items()}
         result[name] = {f"{k}_seconds": round(v, 4) for k, v in median.items()}
         result[name]["overhead_percent"] = round(100 * median["own"] / median["bare"], 1)
+        if "heads" in median:
+            rest = median["own"] - median["heads"]
+            result[name]["without_heads_percent"] = round(100 * rest / median["bare"], 1)
         if "base_own" in median:
             base = median["bare"] + median["base_own"]
             more = median["own"] - median["base_own"]
@@ -179,6 +188,22 @@ def own_step(learner: Learner, views: Sequence[ViewBatch], args: argparse.Namesp
 
     learner.encode = replay  # type: ignore[method-assign]
     return our_step(learner, views, args)
+
+
+def head_step(learner: Learner, views: Sequence[ViewBatch], args: argparse.Namespace) -> Step:
+    """Return forward and backward of the projection head over all views, and its SGD."""
+    ready = learner.data_preprocessor({"views": list(views)}, training=True)["views"]
+    ((_, objective),) = learner.named_objectives()
+    wrapper = wrapper_of(objective.head, args)
+    with torch.no_grad(), wrapper.optim_context(learner):
+        pooled = [learner.backbone(ready[v].image)[-1].mean((2, 3)) for v in objective.online_views]
+
+    def step() -> None:
+        with wrapper.optim_context(learner):
+            total = sum(objective.head(p.detach().requires_grad_()).float().mean() for p in pooled)
+        wrapper.update_params(total)
+
+    return step
 
 
 def as_leaves(seen: ViewFeatures) -> ViewFeatures:
