@@ -4,21 +4,22 @@
         --methods random moco_v2 byol --seeds 0 1 2 --out FILE
 
 Pretrains each method (ResNet-18; ViT-tiny for MoCo v3's transformer; same photos, crops and
-epochs) on the training photos of ``voc_animals`` without labels, freezes the backbone, and
-measures the last stage, beside a random initialisation of the same seed:
+epochs) on the training photos of ``voc_animals`` without labels, and measures the backbone beside a
+random initialisation of the same seed. ``--tasks`` chooses what is measured:
 
-- CamVid: linear segmentation, penalty chosen on val, mIoU on test;
-- grocery: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen on
-  val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
-- alignment, uniformity and RankMe of two views of the 300 val photos of ``voc_animals``;
-- with ``--localization``: CorLoc (LOST) and Grad-CAM's pointing game on the val photos of
-  ``voc_animals`` (``dense-cl evaluate localization`` with its defaults);
-- with ``--detection-epochs N``: box AP of a Faster R-CNN fine-tuned on 10 % of the labels of
-  ``voc_animals`` for N epochs of those, on its test photos. This one is not frozen.
+- ``camvid``: linear segmentation of the frozen last stage, penalty chosen on val, mIoU on test;
+  ``camvid_retrieval``: by the labels of similar patches;
+- ``grocery``: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen
+  on val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
+  ``grocery_many_shot``, ``grocery_few_shot``: by the published protocols;
+- ``instruments``: alignment, uniformity and RankMe of two views of the 300 val photos of
+  ``voc_animals``; ``localization``: CorLoc (LOST) and Grad-CAM's pointing game on them;
+- ``detection_1``, ``_10``, ``_100``: box AP of a Faster R-CNN fine-tuned on that percentage of the
+  labels of ``voc_animals``, on its test photos; ``coco128``: of a Mask R-CNN. Not frozen.
 
 Every run has a folder under ``--work-dir`` and its own process; what is finished is skipped and
 an interrupted run goes on where it was, so the command can be killed and repeated.
-``--only densecl:1`` does one part.
+``--only densecl:1`` does one part. ``dense-cl compare`` takes the folders.
 """
 
 import argparse
@@ -32,13 +33,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from transfer_tasks import TASKS, VIEWS_OF, Start
+
 import dense_cl
 from dense_cl.cli import main as main_command
 from dense_cl.engine.config import load_config
+from dense_cl.evaluation.results import write_result
 
 RECIPES = {
     "random": None,
-    "moco_v2": "moco_v2_resnet18_1xb32_cosine_40e_voc_animals",
+    "moco_v2": VIEWS_OF,
     "densecl": "densecl_resnet18_1xb32_cosine_40e_voc_animals",
     "moco_v1": "moco_v1_resnet18_1xb32_cosine_40e_voc_animals",
     "simclr": "simclr_resnet18_1xb32_cosine_40e_voc_animals",
@@ -75,12 +79,10 @@ MINED_WITH = {"orl": "byol"}
 # Recipes with crops of several sizes, which get the two views of the others here.
 MULTI_CROP = ("swav", "deepcluster_v2")
 # Backbones that the detector's configuration does not describe.
+DETECTORS = ("detection_1", "detection_10", "detection_100", "coco128")
 NOT_DETECTORS = ("simclr_v2", "moco_v3_vit", "byol_gn_ws")
-CAMVID_SIZE, CAMVID_VOID = (240, 320), 11
-CAMVID_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5)
-GROCERY_SIZE = 96
-DETECTOR, LABEL_PERCENT = "faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small", 10
-GROCERY_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
+DATA = ("voc_animals", "camvid", "grocery", "coco128")
+DEFAULT_TASKS = ["camvid", "grocery", "instruments"]
 # Column of the table: file of the run, key in it, factor.
 COLUMNS = {
     "camvid_miou": ("camvid", "mean_iou", 100),
@@ -88,7 +90,7 @@ COLUMNS = {
     "grocery_linear": ("grocery", "linear", 100),
     "corloc": ("localization", "corloc", 100),
     "pointing": ("localization", "pointing", 100),
-    "detection_ap": ("detection", "bbox_mAP", 100),
+    "detection_ap": ("detection_10", "bbox_mAP", 100),
     "alignment": ("instruments", "alignment", 1),
     "uniformity": ("instruments", "uniformity", 1),
     "rankme": ("instruments", "rankme", 1),
@@ -104,16 +106,19 @@ def main() -> None:
     parser.add_argument("--voc-animals", type=Path, required=True, metavar="DIR")
     parser.add_argument("--camvid", type=Path, metavar="DIR")
     parser.add_argument("--grocery", type=Path, metavar="DIR")
+    parser.add_argument("--coco128", type=Path, metavar="DIR")
+    parser.add_argument("--tasks", nargs="+", default=DEFAULT_TASKS, choices=list(TASKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this part alone")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--localization", action="store_true", help="find the animals of val")
-    parser.add_argument("--detection-epochs", type=int, metavar="N", help="fine-tune a detector")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
     parser.add_argument("--out", type=Path, metavar="JSON")
     args = parser.parse_args()
 
+    for task in args.tasks:
+        if getattr(args, data_of(task)) is None:
+            parser.error(f"task {task} needs --{data_of(task).replace('_', '-')} DIR")
     if args.only:
         method, _, seed = args.only.partition(":")
         if method not in RECIPES or not seed.isdigit():
@@ -147,26 +152,31 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
     """Pretrain one method with one seed and measure it, as far as that is not done."""
     folder, recipe = folder_of(method, seed, args), RECIPES[method]
     folder.mkdir(parents=True, exist_ok=True)
-    backbone = str(folder / "backbone.pth") if recipe else "random"
     if recipe:
         keep(folder, "pretraining", lambda: pretrain(method, seed, args, folder))
-    if args.camvid:
-        keep(folder, "camvid", lambda: camvid(backbone, seed, args.camvid))
-    if args.grocery:
-        keep(folder, "grocery", lambda: grocery(backbone, seed, args.grocery))
-    keep(folder, "instruments", lambda: instruments(backbone, seed, args.voc_animals))
-    if args.localization:
-        keep(folder, "localization", lambda: localization(backbone, args.voc_animals))
-    if args.detection_epochs and method not in NOT_DETECTORS:
-        keep(folder, "detection", lambda: detection(backbone, seed, args, folder / "detection"))
+    data = {name: getattr(args, name) for name in DATA}
+    backbone = str(folder / "backbone.pth") if recipe else "random"
+    start = Start(backbone, seed, folder, data)
+    for task in args.tasks:
+        if not (task in DETECTORS and method in NOT_DETECTORS):
+            keep(folder, task, lambda task=task: TASKS[task](start))  # type: ignore[misc]
+
+
+def data_of(task: str) -> str:
+    """Return the name of the data set of a task."""
+    return next((name for name in DATA if task.startswith(name)), DATA[0])
 
 
 def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None:
-    """Write the result to ``<folder>/<name>.json`` unless it is there."""
+    """Write the result to ``<folder>/<name>.json`` unless it is there.
+
+    Results that can be compared are of the task ``name``: one task may have several data sets.
+    """
     file = folder / f"{name}.json"
     if not file.is_file():
         print(f"== {folder.name}: {name}", flush=True)
-        file.write_text(json.dumps(measure(), indent=2) + "\n")
+        result = measure()
+        write_result(result | {"task": name} if "task" in result else result, file)
 
 
 def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -175,7 +185,7 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     assert recipe is not None
     options: dict[str, Any] = {"randomness.seed": seed, "train_cfg.max_epochs": args.epochs}
     if method in MULTI_CROP:
-        views = load_config(RECIPES["moco_v2"]).train_dataloader.dataset.views
+        views = load_config(VIEWS_OF).train_dataloader.dataset.views
         options |= {"train_dataloader.dataset.views": views, "model.objectives.0.num_views": 2}
     images = args.voc_animals / "images"
     annotations = args.voc_animals / "annotations" / "train.json"
@@ -219,78 +229,6 @@ def run_command(*words: Any) -> None:
     """Run a command of ``dense-cl``; what it writes it goes on with when it is run again."""
     if main_command([str(word) for word in words]):
         sys.exit(f"dense-cl {words[0]} {words[1]} failed")
-
-
-def camvid(backbone: str, seed: int, data: Path) -> dict[str, Any]:
-    """Frozen last stage, linear classifier, penalty chosen on val, scored once on test."""
-    from dense_cl.evaluation.mask_folders import MaskFolders
-    from dense_cl.evaluation.segmentation import evaluate_segmentation
-
-    classes = (data / "classes.txt").read_text().split()
-    train, val, test = (
-        MaskFolders.find(
-            data / "images" / split, data / "masks" / split, len(classes), [CAMVID_VOID]
-        )
-        for split in ("train", "val", "test")
-    )
-    return evaluate_segmentation(
-        backbone, train, test, val, CAMVID_SIZE, l2=CAMVID_PENALTIES, seed=seed, classes=classes
-    )
-
-
-def grocery(backbone: str, seed: int, data: Path) -> dict[str, Any]:
-    """Frozen pooled features, nearest neighbours and logistic regression."""
-    from dense_cl.evaluation.classification import evaluate_classification
-    from dense_cl.evaluation.labelled_images import LabelledImages
-
-    train, val, test = (
-        LabelledImages.find(data / f"{split}.txt") for split in ("train", "val", "test")
-    )
-    return evaluate_classification(
-        backbone, train, test, val, GROCERY_SIZE, l2=GROCERY_PENALTIES, seed=seed
-    )
-
-
-def detection(backbone: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Faster R-CNN from the backbone, everything trained, on a part of the labels."""
-    labels = args.voc_animals / "annotations"
-    return dense_cl.finetune(
-        DETECTOR, backbone, labels / "train.json", labels / "test.json",
-        args.voc_animals / "images", args.voc_animals / "images",
-        fraction=LABEL_PERCENT, seed=seed, epochs=args.detection_epochs, work_dir=folder,
-    )  # fmt: skip
-
-
-def localization(backbone: str, data: Path) -> dict[str, Any]:
-    """Where frozen features see objects, beside baselines that look at the middle."""
-    from dense_cl.evaluation.localization import evaluate_localization
-    from dense_cl.evaluation.objects import find_images
-
-    val = find_images(str(data / "images"), str(data / "annotations" / "val.json"), None)
-    result = evaluate_localization(backbone, val)
-    return result | {
-        "corloc": result["scores"]["corloc"]["lost"],
-        "pointing": result["scores"]["pointing"]["grad_cam"],
-    }
-
-
-def instruments(backbone: str, seed: int, data: Path) -> dict[str, Any]:
-    """Alignment, uniformity, RankMe and others of two views of photos that were not trained on."""
-    import torch
-
-    from dense_cl.diagnostics.measure import view_measures
-    from dense_cl.diagnostics.sample import sample_views
-    from dense_cl.evaluation.frozen import FrozenBackbone
-    from dense_cl.registry import DATASETS
-
-    dataset = load_config(RECIPES["moco_v2"]).train_dataloader.dataset.to_dict()
-    dataset["source"] |= dict(
-        annotations=str(data / "annotations" / "val.json"), image_root=str(data / "images")
-    )
-    views_NQHWC, _ = sample_views(DATASETS.build(dataset), images=300)
-    frozen = FrozenBackbone.load(backbone, seed)
-    pooled = [frozen.pooled(views_NHWC) for views_NHWC in views_NQHWC.unbind(1)]
-    return view_measures(torch.stack(pooled, dim=1))
 
 
 def read(folder: Path) -> dict[str, float]:
