@@ -1,0 +1,3 @@
+"""TODO"""
+
+_base_ = ["./_base_/small_fcn.py", "./_base_/small_data.py", "./_base_/small_schedule.py"]
