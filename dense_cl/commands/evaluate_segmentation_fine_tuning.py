@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         launcher=args.launcher,
         pictures=out.with_name(f"{out.stem}_pictures"),
     )
-    args.out = None
     if is_main_process():
         print_segmentation(result)
-        args.out = str(out)
+    args.out = str(out) if is_main_process() else None
     return result

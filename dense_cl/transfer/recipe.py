@@ -91,7 +91,10 @@ def open_recipe(
 
 def _file(backbone: str | Path, cfg: Config) -> Path | None:
     """Return the file of weights, or None for random ones."""
-    if str(backbone) == RANDOM:
+    kind, _, architecture = str(backbone).partition(":")
+    if kind == RANDOM and architecture:
+        raise DenseCLError(f"'{backbone}': the recipe says what is built; write '{RANDOM}'.")
+    if kind == RANDOM:
         return None
     return _torchvision_file(cfg) if str(backbone) == TORCHVISION else Path(backbone)
 

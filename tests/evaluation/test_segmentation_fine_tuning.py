@@ -127,6 +127,7 @@ def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
     )  # fmt: skip
     assert result["pretrained"] == ["backbone"] and len(result["backbone_sha256"]) == 64
     assert result["settings"]["images"] == {"train": 3, "test": 6}
+    assert len((tmp_path / "train_images.txt").read_text().split()) == 3
     assert start.pop("normalization") == NORMALIZATION["mean"]
     given = read_weights(backbone).state_dict
     assert start.keys() == given.keys()
@@ -256,6 +257,7 @@ def test_mistakes_on_the_command_line(folders, backbone, tmp_path, capsys):
     assert "'nothing.pth' does not exist" in message(weights="nothing.pth")
     assert "Did you mean 'max_iters'" in message("--cfg-options", "train_cfg.max_iter=3")
     assert "Did you mean 'num_convs'" in message("--cfg-options", "model.decode_head.num_conv=3")
+    assert "'random:resnet50': the recipe says what is built" in message(weights="random:resnet50")
     assert "iterations 0" in message("--iterations", "0")
     assert "fraction 0.0" in message("--fraction", "0")
     assert "The file holds a ResNet-18, the model is a ResNet-50" in message(

@@ -16,6 +16,7 @@ from dense_cl.evaluation.segmenter import config as segmenter
 from dense_cl.evaluation.segmenter.setup import import_mmseg
 from dense_cl.transfer.mmdet_setup import scope_kept
 from dense_cl.transfer.recipe import Start, open_recipe
+from dense_cl.transfer.weights_file import replacing
 
 TASK = "segmentation-fine-tuning"
 _PICTURES = 8  # test images whose predictions are drawn
@@ -84,6 +85,9 @@ def evaluate_segmentation_fine_tuning(
     with scope_kept():
         counts, pretrained = _run(cfg, start, drawn)
     seconds = round(time.monotonic() - started, 1)
+    if counts:
+        with replacing(Path(cfg.work_dir) / "train_images.txt") as file:
+            file.write_text("\n".join(images["train"]) + "\n")
 
     records = counts.records() if counts else []
     for record in records:
@@ -91,7 +95,7 @@ def evaluate_segmentation_fine_tuning(
             file = drawn[record["image"]]
             record["pictures"] = {"segmentation": f"{file.parent.name}/{file.name}"}
     scores = plain_scores(counts.scores()) if counts else {}
-    result = make_result(
+    return make_result(
         TASK,
         start.name,
         seed,
@@ -112,7 +116,6 @@ def evaluate_segmentation_fine_tuning(
         pretrained=pretrained,
         seconds=seconds,
     )
-    return result
 
 
 def _run(
