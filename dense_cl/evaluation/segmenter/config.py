@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -58,12 +59,8 @@ def classes_of(cfg: Config) -> tuple[str, ...]:
     Raises:
         DenseCLError: the heads have another number of them.
     """
-    from mmseg.registry import DATASETS
-
     (first, *_) = _parts(cfg.test_dataloader.dataset)
-    classes = tuple(
-        DATASETS.build({**first, "pipeline": [], "lazy_init": True}).metainfo["classes"]
-    )
+    classes = tuple(_build(first, lazy_init=True).metainfo["classes"])
     for name in ("decode_head", "auxiliary_head"):
         heads = cfg.model.get(name) or []
         for head in heads if isinstance(heads, list) else [heads]:
@@ -118,13 +115,11 @@ def _parts(dataset: ConfigDict) -> list[ConfigDict]:
 
 def _names(cfg: Config, split: str) -> list[list[str]]:
     """Return the images of each part of a data set, which are all there with their masks."""
-    from mmseg.registry import DATASETS
-
     names = []
     for part in _parts(cfg[f"{split}_dataloader"].dataset):
         try:
-            dataset = DATASETS.build({**part, "pipeline": [], "serialize_data": False})
-            files = [(info["img_path"], info["seg_map_path"]) for info in dataset.data_list]
+            found = _build(part, serialize_data=False).data_list
+            files = [(info["img_path"], info["seg_map_path"]) for info in found]
             missing = [file for pair in files for file in pair if not Path(file).is_file()]
             if missing or not files:
                 raise FileNotFoundError(f"'{missing[0]}' is missing" if missing else "no images")
@@ -137,3 +132,10 @@ def _names(cfg: Config, split: str) -> list[list[str]]:
             ) from None
         names.append([image for image, _ in files])
     return names
+
+
+def _build(dataset: ConfigDict, **options: Any) -> Any:
+    """Build a data set without its pipeline, whatever library's scope this process is in."""
+    from mmseg.registry import DATASETS
+
+    return DATASETS.build({**dataset, "_scope_": "mmseg", "pipeline": [], **options})
