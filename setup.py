@@ -56,7 +56,9 @@ REQUIRES = [
     "safetensors>=0.4.3",
     "matplotlib>=3.8",
 ]
-TEST = ["pytest>=8", "hypothesis>=6.100"]
+# Pure Python, 25 MB with what it brings; the tests exercise it.
+SEGMENTATION = ["onedl-mmsegmentation>=1.4.2,<1.5"]
+TEST = ["pytest>=8", "hypothesis>=6.100", *SEGMENTATION]
 TRACKING = ["tensorboard>=2.16", "wandb>=0.17", "mlflow>=2.14"]
 DOCS = ["mkdocs>=1.6"]
 DEV = [*TEST, "ruff>=0.9", "mypy>=1.13"]
@@ -80,6 +82,7 @@ setup(
         "test": TEST,
         "dev": DEV,
         "docs": DOCS,
+        "segmentation": SEGMENTATION,
         "tracking": TRACKING,
         "bench": BENCH,
     },

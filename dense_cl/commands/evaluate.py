@@ -1,4 +1,4 @@
-"""``dense-cl evaluate``: measure how a backbone transfers without being trained further."""
+"""``dense-cl evaluate``: measure how a backbone transfers, frozen or trained further."""
 
 import argparse
 from typing import Any
@@ -12,6 +12,7 @@ from dense_cl.commands import (
     evaluate_many_shot,
     evaluate_objects,
     evaluate_retrieval,
+    evaluate_segmentation_fine_tuning,
 )
 from dense_cl.commands.evaluate_options import (
     add_extraction,
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, command, summary in (
         ("many-shot", evaluate_many_shot, "the best linear classifier of frozen features"),
         ("fine-tuning", evaluate_fine_tuning, "everything trained on labelled images"),
+        (
+            "segmentation-fine-tuning",
+            evaluate_segmentation_fine_tuning,
+            "everything trained on masks, with MMSegmentation",
+        ),
         ("few-shot", evaluate_few_shot, "prototypes of a few images, over many episodes"),
         (
             "invariance",

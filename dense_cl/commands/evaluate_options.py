@@ -73,27 +73,45 @@ def chosen_splits(args: argparse.Namespace) -> "tuple[Splits, str]":
 
 
 def add_mask_folders(task: argparse.ArgumentParser, needed: dict[str, bool]) -> None:
-    """Declare photos and masks of some splits, and what the masks mean.
+    """Declare photos and masks of some splits, what the masks mean, and the size of the photos.
 
     Args:
         task: parser.
         needed: whether each split has to be given.
     """
+    add_folders(task, needed, " (to choose among several --l2)")
+    add_mask_classes(task, required=True)
+    task.add_argument("--size", default="240x320", metavar="HxW", help="of the photos (240x320)")
+
+
+def add_folders(options: Any, needed: dict[str, bool], note: str = "") -> None:
+    """Declare folders of photos and masks.
+
+    Args:
+        options: parser, or a group of one.
+        needed: whether each split has to be given.
+        note: what is said of those that need not.
+    """
     for split, required in needed.items():
-        note = "" if required else " (to choose among several --l2)"
-        task.add_argument(
-            f"--{split}-images", required=required, metavar="DIR", help=f"{split} photos{note}"
+        options.add_argument(
+            f"--{split}-images",
+            required=required,
+            metavar="DIR",
+            help=f"{split} photos{'' if required else note}",
         )
-        task.add_argument(
+        options.add_argument(
             f"--{split}-masks", required=required, metavar="DIR", help="one PNG of classes for each"
         )
-    number = task.add_mutually_exclusive_group(required=True)
+
+
+def add_mask_classes(options: Any, required: bool) -> None:
+    """Declare what the values of masks mean, in a parser or a group of one."""
+    number = options.add_mutually_exclusive_group(required=required)
     number.add_argument("--num-classes", type=int, metavar="N", help="mask values 0 .. N-1")
     number.add_argument("--classes", metavar="FILE", help="text file, one class name a line")
-    task.add_argument(
+    options.add_argument(
         "--ignore", default="255", metavar="V,V", help="mask values that mean void (255)"
     )
-    task.add_argument("--size", default="240x320", metavar="HxW", help="of the photos (240x320)")
 
 
 def mask_folders(args: argparse.Namespace, split: str) -> "MaskFolders":

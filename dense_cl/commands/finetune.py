@@ -3,6 +3,8 @@
 import argparse
 import json
 
+from dense_cl.commands.run_options import add_run_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -28,23 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fraction", type=float, metavar="PERCENT", help="use only a part of the training images"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work-dir", help="where to write (default: work_dirs/<recipe>)")
     parser.add_argument("--epochs", type=int, metavar="N", help="length instead of the recipe's")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the latest checkpoint of the work folder"
-    )
-    parser.add_argument(
-        "--amp",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="mixed precision (default: on CPUs that have bfloat16, else as the recipe says)",
-    )
-    parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    # torch.distributed.launch passes this one; the environment says the same.
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    add_run_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

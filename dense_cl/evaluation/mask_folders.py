@@ -27,11 +27,15 @@ class MaskFolders:
     A mask is a single-channel image as large as its photo; a pixel's value is its class.
 
     Attributes:
+        images: folder of photos.
+        masks: folder of masks.
         pairs: (image file, mask file), sorted by name.
         num_classes: valid classes are 0 .. num_classes - 1.
         ignore: values of void pixels, which are neither learnt nor scored.
     """
 
+    images: Path
+    masks: Path
     pairs: tuple[tuple[Path, Path], ...]
     num_classes: int
     ignore: frozenset[int]
@@ -55,7 +59,7 @@ class MaskFolders:
                 "these images away."
             )
         pairs = tuple((file, mask_files[name]) for name, file in image_files.items())
-        return cls(pairs, num_classes, frozenset(ignore))
+        return cls(Path(images), Path(masks), pairs, num_classes, frozenset(ignore))
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -43,7 +43,7 @@ def set_labels(cfg: Config, split: str, labels: Labels, file: Path) -> None:
     if split == "val":
         cfg.val_evaluator.ann_file = str(file.absolute())
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
-    _set_everywhere(cfg.model, "num_classes", len(labels.classes))
+    set_everywhere(cfg.model, "num_classes", len(labels.classes))
 
 
 def set_normalization(cfg: Config, normalization: Mapping[str, Any]) -> None:
@@ -113,7 +113,7 @@ def set_norm_layers(cfg: Config, distributed: bool) -> None:
     if distributed and torch.cuda.is_available():
         cfg.sync_bn = "torch"
     else:
-        _set_everywhere(cfg.model, "type", "BN", old="SyncBN")
+        set_everywhere(cfg.model, "type", "BN", old="SyncBN")
 
 
 def set_amp(cfg: Config, amp: bool | None) -> None:
@@ -136,12 +136,16 @@ def set_epochs(cfg: Config, epochs: int, images: int) -> None:
     """
     if epochs < 1:
         raise DenseCLError(f"--epochs {epochs}: give 1 or more.")
+    by_epoch = "max_epochs" in cfg.train_cfg
+    set_length(cfg, epochs if by_epoch else epochs * -(-images // cfg.train_dataloader.batch_size))
+
+
+def set_length(cfg: Config, new: int) -> None:
+    """Stretch or shrink the schedule to ``new`` epochs or iterations, as the recipe counts."""
     train_cfg = cfg.train_cfg
     by_epoch = "max_epochs" in train_cfg
     key = "max_epochs" if by_epoch else "max_iters"
-    old = train_cfg[key]
-    new = epochs if by_epoch else epochs * -(-images // cfg.train_dataloader.batch_size)
-    train_cfg[key] = new
+    old, train_cfg[key] = train_cfg[key], new
     if train_cfg.get("val_interval", 1) == old:
         train_cfg.val_interval = new
     for scheduler in cfg.param_scheduler:
@@ -185,13 +189,13 @@ def _fit_pyramid(model: ConfigDict) -> None:
     model.neck.in_channels = list(backbone.out_channels)
 
 
-def _set_everywhere(value: Any, key: str, new: Any, old: Any = None) -> None:
+def set_everywhere(value: Any, key: str, new: Any, old: Any = None) -> None:
     """Set every ``key`` in a nested config, or only those whose value is ``old``."""
     if isinstance(value, dict):
         if key in value and (old is None or value[key] == old):
             value[key] = new
         for item in value.values():
-            _set_everywhere(item, key, new, old)
+            set_everywhere(item, key, new, old)
     elif isinstance(value, list | tuple):
         for item in value:
-            _set_everywhere(item, key, new, old)
+            set_everywhere(item, key, new, old)

@@ -1,26 +1,17 @@
 """``dense_cl.finetune``: an MMDetection detector from a backbone and a COCO-format label file."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
-from dense_cl.engine.config import load_config, merge_options
 from dense_cl.engine.state import versions
-from dense_cl.errors import DenseCLError
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
-from dense_cl.transfer.options_check import check_options
-from dense_cl.transfer.weights_file import read_weights
-
-RANDOM, TORCHVISION = "random", "torchvision"
-# What weights without a metadata block are taken to be trained with, as torchvision's are.
-IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], channel_order="RGB")
+from dense_cl.transfer.recipe import Start, open_recipe
 
 
 def finetune(
@@ -72,22 +63,9 @@ def finetune(
         DenseCLError: anything wrong in the input, before training starts.
     """
     import_mmdet()
-    cfg = load_config(config)
-    check_options(cfg, cfg_options or {})
-    merge_options(cfg, dict(cfg_options or {}))
-    if work_dir is not None or "work_dir" not in cfg:
-        cfg.work_dir = str(work_dir or f"work_dirs/{Path(cfg.filename or 'finetune').stem}")
-    cfg.launcher, cfg.resume = launcher, resume
-    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
-    file = _backbone_file(backbone, cfg)
-    weights = read_weights(file) if file else None
-
-    meta = weights.meta if weights else {}
-    detection.set_backbone(cfg, meta.get("architecture"))
-    detection.set_amp(cfg, amp)
-    detection.set_norm_layers(cfg, distributed=launcher != "none")
-    if weights:
-        detection.set_normalization(cfg, meta.get("normalization", IMAGENET))
+    cfg, start = open_recipe(
+        config, backbone, "mmdet", seed, work_dir, resume, amp, cfg_options, launcher
+    )
     splits = _splits(cfg, train, val, train_images, val_images, seed)
     if fraction is not None:
         splits["train"] = take_fraction(splits["train"], fraction, seed)
@@ -96,61 +74,23 @@ def finetune(
         detection.set_labels(cfg, split, labels, path)
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
-    facts = _facts(cfg, backbone, file, meta, splits, fraction, seed)
+    facts = _facts(cfg, start, splits, fraction, seed)
     with scope_kept():
-        return _run(cfg, file, backbone_only, facts)
+        return _run(cfg, start, backbone_only, facts)
 
 
-def _run(
-    cfg: Config, file: Path | None, backbone_only: bool, facts: dict[str, Any]
-) -> dict[str, Any]:
-    from dense_cl.transfer.detector import load_detector_weights
+def _run(cfg: Config, start: Start, backbone_only: bool, facts: dict[str, Any]) -> dict[str, Any]:
     from dense_cl.transfer.finetune_runner import FinetuneRunner
-    from dense_cl.transfer.hooks import LoadBackbone, WriteMetrics
+    from dense_cl.transfer.hooks import WriteMetrics
 
     runner = FinetuneRunner.from_cfg(cfg)
-    if file is not None:
-        # Once here, so that a wrong file is known before the data are read; again after the
-        # initialisation of the weights, which MMEngine does last.
-        model = getattr(runner.model, "module", runner.model)
-        for part, report in load_detector_weights(model, file, backbone_only).items():
-            runner.logger.info(f"{part} {file}: {report}")
-            facts["pretrained"].append(part)
-        runner.register_hook(LoadBackbone(str(file), backbone_only))
-    else:
-        runner.logger.info("backbone: random initialisation")
+    facts["pretrained"] = runner.start_from(start.file, backbone_only)
     for split in ("train", "val"):
         runner.logger.info(f"{split}: {facts[split]}")
     writer = WriteMetrics(str(Path(cfg.work_dir) / "metrics.json"), facts)
     runner.register_hook(writer, priority="LOWEST")
     runner.train()
     return writer.metrics
-
-
-def _backbone_file(backbone: str | Path, cfg: Config) -> Path | None:
-    """Return the file of weights, or None for random ones."""
-    if str(backbone) == RANDOM:
-        return None
-    return _torchvision_file(cfg) if str(backbone) == TORCHVISION else Path(backbone)
-
-
-def _torchvision_file(cfg: Config) -> Path:
-    """Return torchvision's ImageNet weights of the config's ResNet from the local cache."""
-    from torchvision.models import get_model_weights
-
-    depth = cfg.model.backbone.get("depth")
-    if not cfg.model.backbone.type.endswith("ResNet") or depth is None:
-        raise DenseCLError(
-            f"--backbone torchvision is for ResNets; this config has a {cfg.model.backbone.type}."
-        )
-    url = get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    if not file.is_file():
-        raise DenseCLError(
-            f"--backbone torchvision needs '{file}', which is not there, and nothing is downloaded"
-            f" during a run. Put {url} there."
-        )
-    return file
 
 
 def _splits(
@@ -182,22 +122,15 @@ def _splits(
 
 
 def _facts(
-    cfg: Config,
-    backbone: str | Path,
-    file: Path | None,
-    meta: Mapping[str, Any],
-    splits: Mapping[str, Labels],
-    fraction: float | None,
-    seed: int,
+    cfg: Config, start: Start, splits: Mapping[str, Labels], fraction: float | None, seed: int
 ) -> dict[str, Any]:
     """Return what a result must be read with."""
     import mmdet
 
     return {
         "config": Path(cfg.filename or "").stem,
-        "backbone": str(backbone),
-        "backbone_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
-        "backbone_method": meta.get("method"),
+        "backbone": start.name,
+        **start.facts(),
         "pretrained": [],
         "seed": seed,
         "fraction": fraction,

@@ -7,7 +7,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import MMLogger
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -15,6 +15,8 @@ from torch import nn
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
+from dense_cl.transfer.detector import load_detector_weights
+from dense_cl.transfer.hooks import LoadBackbone
 from dense_cl.transfer.weights_file import read_checkpoint
 
 _CHATTER = (
@@ -29,7 +31,7 @@ _CHATTER = (
 
 
 class FinetuneRunner(Runner):
-    """Runner of an MMDetection config."""
+    """Runner of an MMDetection or MMSegmentation config."""
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Join the process group, on GPUs or not, and do the rest as MMEngine does."""
@@ -65,6 +67,31 @@ class FinetuneRunner(Runner):
         return MMDistributedDataParallel(
             model, broadcast_buffers=False, find_unused_parameters=unused
         )
+
+    def start_from(self, file: Path | None, backbone_only: bool = False) -> list[str]:
+        """Train from the weights of a file, or from random ones.
+
+        Args:
+            file: with a backbone; None for random weights.
+            backbone_only: leave out other parts of a detector that the file brings.
+
+        Returns:
+            The parts of the model that are pretrained.
+
+        Raises:
+            DenseCLError: the file does not match the model completely.
+        """
+        if file is None:
+            self.logger.info("backbone: random initialisation")
+            return []
+        # Once here, so that a wrong file is known before the data are read; again after the
+        # initialisation of the weights, which MMEngine does last.
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        reports = load_detector_weights(model, file, backbone_only)
+        for part, report in reports.items():
+            self.logger.info(f"{part} {file}: {report}")
+        self.register_hook(LoadBackbone(str(file), backbone_only))
+        return list(reports)
 
     def load_or_resume(self) -> None:
         """Resume from the work folder's latest checkpoint, once it is known to hold data only.

@@ -27,14 +27,23 @@ def take_fraction(labels: Labels, percent: float, seed: int) -> Labels:
     Raises:
         DenseCLError: ``percent`` out of range, or no annotated image.
     """
-    if not 0 < percent <= 100:
-        raise DenseCLError(f"fraction {percent}: give a percentage above 0 and at most 100.")
     annotated = {a["image_id"] for a in labels.annotations if not a["iscrowd"]}
     if not annotated:
         raise DenseCLError(f"'{labels.file}' has no annotations but crowds.")
+    return labels.subset(first_part(annotated, percent, seed))
+
+
+def first_part(image_ids: set, percent: float, seed: int) -> set:
+    """Return the first ``percent`` of the images in an order of the seed, rounded up.
+
+    Raises:
+        DenseCLError: ``percent`` out of range.
+    """
+    if not 0 < percent <= 100:
+        raise DenseCLError(f"fraction {percent}: give a percentage above 0 and at most 100.")
     # The tolerance keeps 29 % of 100 images from becoming 30 by rounding.
-    count = math.ceil(len(annotated) * percent / 100 - 1e-9)
-    return labels.subset(set(_shuffled(annotated, seed)[:count]))
+    count = math.ceil(len(image_ids) * percent / 100 - 1e-9)
+    return set(_shuffled(image_ids, seed)[:count])
 
 
 def hold_out(labels: Labels, seed: int, share: float = HELD_OUT) -> tuple[Labels, Labels]:

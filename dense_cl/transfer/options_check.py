@@ -1,5 +1,6 @@
-"""Find misspelt ``--cfg-options`` of an MMDetection config before they are silently added to it."""
+"""Find misspelt ``--cfg-options`` of an OpenMMLab config before they are silently added to it."""
 
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -24,11 +25,12 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         DenseCLError: no such setting; names the nearest one.
     """
+    scope = cfg.get("default_scope", "mmdet")
     for option in options:
         node: Any = cfg._cfg_dict
         reached = ""
         for part in option.split("."):
-            choices = _choices(node, top=not reached)
+            choices = _choices(node, scope, top=not reached)
             if choices is not None and part not in choices:
                 raise DenseCLError(
                     f"--cfg-options {option}: {reached or 'the config'} has no '{part}'."
@@ -38,7 +40,7 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
             reached = f"{reached}.{part}".lstrip(".")
 
 
-def _choices(node: Any, top: bool) -> set[str] | None:
+def _choices(node: Any, scope: str, top: bool) -> set[str] | None:
     """Return the keys that may follow, or None if anything may."""
     if isinstance(node, list | tuple):
         return {str(index) for index in range(len(node))}
@@ -49,7 +51,7 @@ def _choices(node: Any, top: bool) -> set[str] | None:
         return present | set(inspect.signature(Runner).parameters) | _RUNNER_SETTINGS
     if "type" not in node:
         return present or None
-    cls = _find(node["type"])
+    cls = _find(node["type"], scope)
     if cls is None:
         return None
     allowed = accepted(cls)
@@ -62,11 +64,10 @@ def _child(node: Any, part: str) -> Any:
     return node.get(part) if isinstance(node, dict) else None
 
 
-def _find(name: Any) -> Any:
-    """Return the class of a type, whichever of MMDetection's registries has it."""
+def _find(name: Any, scope: str) -> Any:
+    """Return the class of a type, whichever registry of the library ``scope`` has it."""
     if not isinstance(name, str):
         return name
-    from mmdet import registry
-
-    found = (value.get(name) for value in vars(registry).values() if isinstance(value, Registry))
+    registries = vars(importlib.import_module(f"{scope}.registry")).values()
+    found = (value.get(name) for value in registries if isinstance(value, Registry))
     return next((cls for cls in found if cls is not None), None)

@@ -14,7 +14,9 @@ from dense_cl.paths import configs_dir
 from tests.engine.tiny import tiny_config
 
 RECIPES = sorted(
-    path for path in configs_dir().glob("*/*.py") if path.parent.name not in ("_base_", "finetune")
+    path
+    for path in configs_dir().glob("*/*.py")
+    if path.parent.name not in ("_base_", "finetune", "segmentation")
 )
 VIEW = "train_dataloader.dataset.views.0"
 TYPOS = {

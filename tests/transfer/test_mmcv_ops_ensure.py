@@ -62,7 +62,8 @@ def test_a_compiled_extension_is_preferred(monkeypatch, tmp_path):
 def test_a_compiled_extension_for_another_torch_gives_way(monkeypatch, tmp_path):
     (tmp_path / "_ext.py").write_text("raise ImportError('undefined symbol: _ZN2at4_ops')\n")
     monkeypatch.setattr(mmcv, "__path__", [*mmcv.__path__, str(tmp_path)])
-    for name in [n for n in sys.modules if n.startswith(("mmcv.ops", "mmcv._ext", "mmdet"))]:
+    libraries = ("mmcv.ops", "mmcv._ext", "mmdet", "mmseg")
+    for name in [n for n in sys.modules if n.startswith(libraries)]:
         monkeypatch.delitem(sys.modules, name)
     assert compiled_error() == "undefined symbol: _ZN2at4_ops"
     ensure()
@@ -70,9 +71,10 @@ def test_a_compiled_extension_for_another_torch_gives_way(monkeypatch, tmp_path)
 
 
 @fallback_only
-@pytest.mark.parametrize("early", ["mmcv.ops", "mmdet.structures.mask"])
+@pytest.mark.parametrize("early", ["mmcv.ops", "mmdet.structures.mask", "mmseg.models"])
 def test_too_late_is_an_error(monkeypatch, early):
-    for name in [n for n in sys.modules if n.startswith(("mmcv.ops", "mmcv._ext", "mmdet"))]:
+    libraries = ("mmcv.ops", "mmcv._ext", "mmdet", "mmseg")
+    for name in [n for n in sys.modules if n.startswith(libraries)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, early, ModuleType(early))
     with pytest.raises(DenseCLError, match=f"'{early}' was imported before .* Call .*ensure"):

@@ -1,4 +1,4 @@
-"""MMDetection without compiled mmcv: mmcv's operators on torchvision when ``mmcv._ext`` is missing.
+"""OpenMMLab without compiled mmcv: mmcv's operators on torchvision when ``mmcv._ext`` is missing.
 
 mmcv's Python code reaches its C++ and CUDA operators through one module, ``mmcv._ext``. When that
 module cannot be imported, ``ensure`` puts ``extension`` in its place, before ``mmcv.ops`` looks for
@@ -48,16 +48,17 @@ _BINDS_OPERATORS = (
     "mmdet.structures",
     "mmdet.evaluation",
     "mmdet.apis",
+    "mmseg.models",
 )
 
 
 def ensure() -> None:
-    """Make ``mmcv.ops`` importable; call it before importing MMDetection. Idempotent.
+    """Make ``mmcv.ops`` importable; call it before importing mmdet or mmseg. Idempotent.
 
     A compiled ``mmcv._ext`` is used when it can be imported, else the fallback is installed.
 
     Raises:
-        DenseCLError: mmcv is missing, or it or MMDetection was imported without operators before.
+        DenseCLError: mmcv is missing, or it, mmdet or mmseg was imported without operators before.
     """
     if _EXTENSION in sys.modules:
         return
@@ -68,7 +69,7 @@ def ensure() -> None:
     if early:
         raise DenseCLError(
             f"'{early[0]}' was imported before mmcv had operators ({reason}), and keeps pointing "
-            "at nothing. Call dense_cl.transfer.mmcv_ops.ensure() before importing mmdet."
+            "at nothing. Call dense_cl.transfer.mmcv_ops.ensure() before importing mmdet or mmseg."
         )
     sys.modules[_EXTENSION] = _fallback()
 

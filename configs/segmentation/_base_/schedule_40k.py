@@ -1,0 +1,7 @@
+# 40,000 iterations, else as schedule_20k.py.
+_base_ = "./schedule_20k.py"
+
+train_cfg = dict(max_iters=40_000)
+param_scheduler = [
+    dict(type="PolyLR", power=0.9, eta_min=1e-4, begin=0, end=40_000, by_epoch=False)
+]

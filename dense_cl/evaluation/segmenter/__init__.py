@@ -1,0 +1,1 @@
+"""Semantic segmentation with everything trained, by MMSegmentation."""

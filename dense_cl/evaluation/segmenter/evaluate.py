@@ -1,0 +1,139 @@
+"""Semantic segmentation by fine-tuning: what a backbone is worth once everything is trained."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
+from dense_cl.evaluation.results import make_result
+from dense_cl.evaluation.segmenter import config as segmenter
+from dense_cl.evaluation.segmenter.setup import import_mmseg
+from dense_cl.transfer.mmdet_setup import scope_kept
+from dense_cl.transfer.recipe import Start, open_recipe
+from dense_cl.transfer.weights_file import replacing
+
+TASK = "segmentation-fine-tuning"
+_PICTURES = 8  # test images whose predictions are drawn
+
+
+def evaluate_segmentation_fine_tuning(
+    config: str | Path | Config,
+    backbone: str | Path,
+    train: MaskFolders | None = None,
+    test: MaskFolders | None = None,
+    classes: Sequence[str] = (),
+    fraction: float | None = None,
+    seed: int = 0,
+    work_dir: str | Path | None = None,
+    iterations: int | None = None,
+    resume: bool = False,
+    amp: bool | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    pictures: str | Path | None = None,
+) -> dict[str, Any]:
+    """Train a segmenter of MMSegmentation from a backbone, and score the test images once.
+
+    Args:
+        config: recipe: a path, the name of a packaged one, or a ``Config``.
+        backbone: a file (``dense_cl.transfer.weights_file`` says which), ``'random'`` or
+            ``'torchvision'`` (its ImageNet weights from the local cache).
+        train: photos and masks to train on; by default the recipe's data set.
+        test: photos and masks to score; they come together with ``train``.
+        classes: names of the classes of the masks.
+        fraction: percentage of the training images to use.
+        seed: of initialisation, order, augmentation and fraction.
+        work_dir: where everything is written; ``work_dirs/<recipe>`` by default.
+        iterations: length instead of the recipe's; its schedule is scaled along.
+        resume: go on from the latest checkpoint of ``work_dir``.
+        amp: mixed precision; None for "on CPUs that have bfloat16, else as the recipe says".
+        cfg_options: changes to the recipe, {"dotted.key": value}.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        pictures: folder for some predictions; records name them relative to its parent.
+
+    Returns:
+        A result like that of ``evaluate_segmentation``, with confusion matrices in its records. Of
+        several processes only the first has them.
+
+    Raises:
+        DenseCLError: anything wrong in the input, before training starts.
+    """
+    if (train is None) != (test is None):
+        raise DenseCLError("photos and masks to train on and to test on belong together.")
+    import_mmseg()
+    cfg, start = open_recipe(
+        config, backbone, "mmseg", seed, work_dir, resume, amp, cfg_options, launcher
+    )
+    segmenter.score_once(cfg)
+    for split, folders in (("train", train), ("test", test)):
+        if folders is not None:
+            segmenter.set_folders(cfg, split, folders, classes)
+    if iterations is not None:
+        segmenter.set_iterations(cfg, iterations)
+    names = segmenter.classes_of(cfg)
+    if fraction is not None:
+        segmenter.take_fraction(cfg, fraction, seed)
+    images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
+    drawn = _drawn(images["test"], Path(pictures)) if pictures else {}
+    started = time.monotonic()
+    with scope_kept():
+        counts, pretrained = _run(cfg, start, drawn)
+    seconds = round(time.monotonic() - started, 1)
+    if counts:
+        with replacing(Path(cfg.work_dir) / "train_images.txt") as file:
+            file.write_text("\n".join(images["train"]) + "\n")
+
+    records = counts.records() if counts else []
+    for record in records:
+        if record["image"] in drawn:
+            file = drawn[record["image"]]
+            record["pictures"] = {"segmentation": f"{file.parent.name}/{file.name}"}
+    scores = plain_scores(counts.scores()) if counts else {}
+    return make_result(
+        TASK,
+        start.name,
+        seed,
+        scores,
+        records,
+        {
+            "recipe": Path(cfg.filename or "").stem,
+            "iterations": cfg.train_cfg.get("max_iters"),
+            "options": {key: str(value) for key, value in (cfg_options or {}).items()},
+            "fraction": fraction,
+            "classes": len(names),
+            "images": {split: len(files) for split, files in images.items()},
+            "ignore": sorted(test.ignore) if test else None,
+        },
+        **scores,
+        iou=iou_by_class(counts.scores(), names) if counts else {},
+        **start.facts(),
+        pretrained=pretrained,
+        seconds=seconds,
+    )
+
+
+def _run(
+    cfg: Config, start: Start, drawn: Mapping[str, Path]
+) -> tuple[PixelCounts | None, list[str]]:
+    """Train and test; return the counts (on the main process), and what was pretrained."""
+    from dense_cl.transfer.finetune_runner import FinetuneRunner
+
+    runner = FinetuneRunner.from_cfg(cfg)
+    pretrained = runner.start_from(start.file, backbone_only=True)
+    runner.train()
+    (metric,) = runner.test_loop.evaluator.metrics
+    metric.pictures = dict(drawn)
+    runner.test()
+    return metric.counts, pretrained
+
+
+def _drawn(images: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Return files for pictures of evenly spread images, the same for every backbone."""
+    places = np.linspace(0, len(images) - 1, min(_PICTURES, len(images))).round().astype(int)
+    return {images[place]: folder / f"{place:05}.jpg" for place in places}

@@ -1,0 +1,70 @@
+"""A metric of MMSegmentation that keeps a confusion matrix for each image.
+
+Import it through ``import_mmseg``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmseg.registry import METRICS
+from PIL import Image
+
+from dense_cl.evaluation.confusion import confusion_matrix
+from dense_cl.evaluation.pixel_counts import PixelCounts, plain_scores
+from dense_cl.sources.decode import decode_image
+
+
+@METRICS.register_module()
+class PixelConfusion(BaseMetric):
+    """Pixels by (true class, predicted class) of each image, at the full size of its mask.
+
+    Values of a mask outside the classes, as 255, are void and not counted.
+
+    Attributes:
+        pictures: file by path of the image: where its prediction is drawn.
+        counts: after ``compute_metrics``, in the order of the data set; on the main process only.
+    """
+
+    default_prefix = "segmentation"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pictures: dict[str, Path] = {}
+        self.counts: PixelCounts | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of some images.
+
+        Args:
+            data_batch: not used.
+            data_samples: with ``img_path``, and (1, H, W) ``pred_sem_seg`` and ``gt_sem_seg``.
+        """
+        classes = len(self.dataset_meta["classes"])
+        for sample in data_samples:
+            predicted = sample["pred_sem_seg"]["data"][0].cpu()
+            truth = sample["gt_sem_seg"]["data"][0].cpu()
+            assert predicted.shape == truth.shape, sample["img_path"]
+            counts = confusion_matrix(predicted, truth, classes)
+            self.results.append((sample["img_path"], counts.to_sparse()))
+            if sample["img_path"] in self.pictures:
+                file = self.pictures[sample["img_path"]]
+                draw_classes(sample["img_path"], predicted, self.dataset_meta["palette"], file)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Return the scores over all images, in [0, 1]."""
+        names, matrices = zip(*results, strict=True)
+        total = torch.stack(matrices).sum(0).to_dense()
+        self.counts = PixelCounts(names, matrices, total)
+        return plain_scores(self.counts.scores())
+
+
+def draw_classes(photo: str, classes_HW: torch.Tensor, palette: Sequence, file: Path) -> None:
+    """Write a photo, half covered by the colours of its pixels' classes, as JPEG."""
+    pixels = decode_image(Path(photo).read_bytes(), photo).astype(np.float32)
+    colours = np.asarray(palette, dtype=np.float32)[classes_HW.numpy()]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(((pixels + colours) / 2).astype(np.uint8)).save(file, quality=90)
