@@ -47,6 +47,9 @@ FUNCTIONS = Registry(
 HOOKS = Registry("hook", parent=_mmengine.HOOKS, scope=_SCOPE, locations=["dense_cl.engine"])
 LOOPS = Registry("loop", parent=_mmengine.LOOPS, scope=_SCOPE, locations=["dense_cl.engine"])
 RUNNERS = Registry("runner", parent=_mmengine.RUNNERS, scope=_SCOPE, locations=["dense_cl.engine"])
+METRICS = Registry(
+    "metric", parent=_mmengine.METRICS, scope=_SCOPE, locations=["dense_cl.transfer.metrics"]
+)
 OPTIMIZERS = Registry(
     "optimizer", parent=_mmengine.OPTIMIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
 )

@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         cfg_options=parse_options(args.cfg_options),
         launcher=args.launcher,
         backbone_only=args.backbone_only,
+        command=args.command_line,
     )
     if is_main_process():
         print(json.dumps(metrics, indent=2))

@@ -42,6 +42,8 @@ def set_labels(cfg: Config, split: str, labels: Labels, file: Path) -> None:
     )
     if split == "val":
         cfg.val_evaluator.ann_file = str(file.absolute())
+        if cfg.val_evaluator.type == "CocoMetric":  # the same, and keeps the detections
+            cfg.val_evaluator.type = "dense_cl.RecordingCocoMetric"
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     _set_everywhere(cfg.model, "num_classes", len(labels.classes))
 

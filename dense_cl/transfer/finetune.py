@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from dense_cl.engine.config import load_config, merge_options
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer import detection_config as detection
+from dense_cl.transfer.detection_result import result_hook
 from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
@@ -39,12 +41,13 @@ def finetune(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     backbone_only: bool = False,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a detector and evaluate it with pycocotools.
 
     The classes come from the label file, the image normalisation from the backbone file. What is
     trained on and validated on is written to ``<work_dir>/labels``; ``<work_dir>/metrics.json``
-    has the latest result.
+    has the latest result, and ``<work_dir>/result.json`` what ``dense-cl compare`` reads.
 
     Args:
         config: recipe: a path, the name of a packaged one, or a ``Config``; any MMDetection
@@ -64,6 +67,7 @@ def finetune(
         cfg_options: changes to the recipe, {"dotted.key": value}.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         backbone_only: leave out the pretrained neck and box head that some files bring.
+        command: how this was called, for the result.
 
     Returns:
         The validation result, such as ``bbox_mAP`` (AP averaged over IoU 0.5 to 0.95, 0 to 1).
@@ -97,12 +101,17 @@ def finetune(
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
     facts = _facts(cfg, backbone, file, meta, splits, fraction, seed)
+    result = result_hook(cfg, splits, facts, cfg_options or {}, command)
     with scope_kept():
-        return _run(cfg, file, backbone_only, facts)
+        return _run(cfg, file, backbone_only, facts, result)
 
 
 def _run(
-    cfg: Config, file: Path | None, backbone_only: bool, facts: dict[str, Any]
+    cfg: Config,
+    file: Path | None,
+    backbone_only: bool,
+    facts: dict[str, Any],
+    result: Hook | None,
 ) -> dict[str, Any]:
     from dense_cl.transfer.detector import load_detector_weights
     from dense_cl.transfer.finetune_runner import FinetuneRunner
@@ -122,7 +131,8 @@ def _run(
     for split in ("train", "val"):
         runner.logger.info(f"{split}: {facts[split]}")
     writer = WriteMetrics(str(Path(cfg.work_dir) / "metrics.json"), facts)
-    runner.register_hook(writer, priority="LOWEST")
+    for hook in filter(None, (writer, result)):
+        runner.register_hook(hook, priority="LOWEST")
     runner.train()
     return writer.metrics
 

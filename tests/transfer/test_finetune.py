@@ -83,6 +83,11 @@ def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["metrics"] == metrics and written["iter"] == 2
     assert written["train"]["images"] == 6 and len(written["backbone_sha256"]) == 64
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["settings"]["iterations"] == 2 and len(result["records"]) == 6
+    assert all((tmp_path / r["pictures"][kind]).is_file() for r in result["records"]
+               for kind in r["pictures"])  # fmt: skip
+    assert metrics.keys() <= result["scores"].keys()
 
 
 def test_held_out_fraction_and_epochs_are_recorded(labels, tmp_path, capsys):
