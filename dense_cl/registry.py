@@ -50,6 +50,9 @@ RUNNERS = Registry("runner", parent=_mmengine.RUNNERS, scope=_SCOPE, locations=[
 METRICS = Registry(
     "metric", parent=_mmengine.METRICS, scope=_SCOPE, locations=["dense_cl.transfer.metrics"]
 )
+TRANSFORMS = Registry(
+    "transform", parent=_mmengine.TRANSFORMS, scope=_SCOPE, locations=["dense_cl.transfer.panoptic"]
+)
 OPTIMIZERS = Registry(
     "optimizer", parent=_mmengine.OPTIMIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
 )

@@ -13,6 +13,7 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.average_precision import SCORES as PRECISIONS
 from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import SegmentationScores
+from dense_cl.evaluation.panoptic_quality import SCORES as QUALITIES
 from dense_cl.evaluation.statistics import Runs
 
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+", re.IGNORECASE)
@@ -71,7 +72,8 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
 
     Records belong to a score if each has a number of the score's name and their mean is the score,
     if each has a ``confusion`` matrix (rows = truth) and the sum of these gives the score, or if
-    each says which detections found an object and the score is the average precision of these.
+    each says which detections found an object, or how many segments were found, and average
+    precision or panoptic quality follow from that.
 
     Args:
         results: of one method and task, checked by ``read_results``.
@@ -99,6 +101,8 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
         found = Runs.of_confusions(seeds, counts, score)
     elif every and precision in PRECISIONS and all(f"{kind}.found" in r for r in every):
         found = Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
+    elif every and score in QUALITIES and all("segments" in record for record in every):
+        found = Runs.of_segments(seeds, [[r["segments"] for r in row] for row in rows], score)
     if found is not None and np.allclose(found.scores_S, stated, rtol=_AGREE, atol=1e-9):
         return found
     return Runs(seeds, stated)

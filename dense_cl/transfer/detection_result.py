@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from dense_cl.evaluation.average_precision import KINDS, SCORES, Matches
 from dense_cl.evaluation.results import make_result, write_result
-from dense_cl.transfer.detection_config import needs_masks
+from dense_cl.transfer.detection_config import is_panoptic, needs_masks
 from dense_cl.transfer.detection_pictures import chosen, save_picture
 from dense_cl.transfer.labels import Labels
 
@@ -114,10 +114,13 @@ def result_hook(
         return None
     percent = facts["fraction"]
     kind = "instance segmentation" if needs_masks(cfg) else "detection"
+    kind = "panoptic segmentation" if is_panoptic(cfg) else kind
+    frozen = ", frozen backbone" if facts["freeze_backbone"] else ""
     share = "" if percent is None else f", {percent:g} % of labels"
     settings = {
         "config": facts["config"],
         "fraction": percent,
+        "freeze_backbone": facts["freeze_backbone"],
         **{
             split: {"labels": data_name(labels.file), "images": len(labels.images)}
             for split, labels in splits.items()
@@ -128,7 +131,7 @@ def result_hook(
     }
     about = {key: facts[key] for key in ("backbone", "seed", "pretrained")}
     about |= {} if command is None else {"command": command}
-    task = f"{kind} on {data_name(splits['val'].file)}{share}"
+    task = f"{kind} on {data_name(splits['val'].file)}{share}{frozen}"
     return WriteResult(Path(cfg.work_dir) / "result.json", task, about, settings)
 
 

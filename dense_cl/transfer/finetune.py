@@ -18,6 +18,7 @@ from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
 from dense_cl.transfer.options_check import check_options
+from dense_cl.transfer.panoptic_labels import read_panoptic_labels
 from dense_cl.transfer.weights_file import read_weights
 
 RANDOM, TORCHVISION = "random", "torchvision"
@@ -41,6 +42,7 @@ def finetune(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     backbone_only: bool = False,
+    freeze_backbone: bool = False,
     command: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a detector and evaluate it with pycocotools.
@@ -67,6 +69,8 @@ def finetune(
         cfg_options: changes to the recipe, {"dotted.key": value}.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         backbone_only: leave out the pretrained neck and box head that some files bring.
+        freeze_backbone: train neck and heads only; the backbone's norm layers use the statistics
+            they came with.
         command: how this was called, for the result.
 
     Returns:
@@ -81,7 +85,7 @@ def finetune(
     merge_options(cfg, dict(cfg_options or {}))
     if work_dir is not None or "work_dir" not in cfg:
         cfg.work_dir = str(work_dir or f"work_dirs/{Path(cfg.filename or 'finetune').stem}")
-    cfg.launcher, cfg.resume = launcher, resume
+    cfg.launcher, cfg.resume, cfg.freeze_backbone = launcher, resume, freeze_backbone
     cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
     file = _backbone_file(backbone, cfg)
     weights = read_weights(file) if file else None
@@ -173,13 +177,19 @@ def _splits(
 ) -> dict[str, Labels]:
     """Read the labels of both splits; hold a part out if there is only one."""
     masks = detection.needs_masks(cfg)
+
+    def read(file: str | Path, images: str | Path | None) -> Labels:
+        if detection.is_panoptic(cfg):
+            return read_panoptic_labels(file, images)
+        return read_labels(file, images, masks)
+
     if train is None:
         train, default_images = detection.label_paths(cfg, "train")
         train_images = train_images or default_images
         if val is None:
             val, default_images = detection.label_paths(cfg, "val")
             val_images = val_images or default_images
-    trained = read_labels(train, train_images, masks)
+    trained = read(train, train_images)
     if val is None:
         trained, held_out = hold_out(trained, seed)
         print(
@@ -187,7 +197,7 @@ def _splits(
             f" by seed {seed}) are held out for validation"
         )
         return {"train": trained, "val": held_out}
-    validated = with_categories_of(read_labels(val, val_images, masks), trained)
+    validated = with_categories_of(read(val, val_images), trained)
     return {"train": trained, "val": validated}
 
 
@@ -209,6 +219,7 @@ def _facts(
         "backbone_sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file else None,
         "backbone_method": meta.get("method"),
         "pretrained": [],
+        "freeze_backbone": cfg.freeze_backbone,
         "seed": seed,
         "fraction": fraction,
         **{

@@ -20,7 +20,7 @@ from dense_cl.transfer.mmdet_setup import import_mmdet
 from .coco_set import edit, write_set
 
 CLASSES = ("red", "green", "blue")
-SETTINGS = ["bbox", "segm"]
+KINDS = ["bbox", "segm"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def predictions(labels: Path, noise: float, seed: int):
         yield {"pred_instances": found, "img_id": image["id"], "ori_shape": (48, 64)}
 
 
-def evaluated(labels: Path, work_dir: Path, noise: float, seed: int = 0, kinds=SETTINGS):
+def evaluated(labels: Path, work_dir: Path, noise: float, seed: int = 0, kinds=KINDS, frozen=False):
     """Evaluate as a run would, and return the metrics of MMDetection and the result file."""
     import_mmdet()
     from dense_cl.transfer.metrics import RecordingCocoMetric
@@ -85,7 +85,7 @@ def evaluated(labels: Path, work_dir: Path, noise: float, seed: int = 0, kinds=S
         )
     )
     facts = {"config": "r", "fraction": 10, "backbone": str(work_dir / "backbone.pth"),
-             "seed": seed, "pretrained": ["backbone"]}  # fmt: skip
+             "seed": seed, "pretrained": ["backbone"], "freeze_backbone": frozen}  # fmt: skip
     options = {"train_cfg.max_iters": 7, "model.backbone.depth": 18, "val_evaluator.a": work_dir}
     hook = result_hook(cfg, {"train": read, "val": read}, facts, options, "dense-cl finetune r")
     runner = SimpleNamespace(
@@ -121,6 +121,7 @@ def test_the_result_has_the_scores_and_records_that_make_them(labels, tmp_path):
     assert content["settings"] == {
         "config": "r",
         "fraction": 10,
+        "freeze_backbone": False,
         "train": {"labels": "animals/val", "images": 12},
         "val": {"labels": "animals/val", "images": 12},
         "classes": list(CLASSES),
@@ -141,10 +142,10 @@ def test_nothing_found_is_an_ap_of_0(labels, tmp_path, monkeypatch):
              "img_id": image, "ori_shape": (48, 64)} for image in range(1, 13)
         ),
     )  # fmt: skip
-    metrics, file = evaluated(labels, tmp_path, 0, kinds=["bbox"])
+    metrics, file = evaluated(labels, tmp_path, 0, kinds=["bbox"], frozen=True)
     assert metrics == {}
     content = json.loads(file.read_text())
-    assert content["task"] == "detection on animals/val, 10 % of labels"
+    assert content["task"] == "detection on animals/val, 10 % of labels, frozen backbone"
     assert content["scores"] == {"bbox_mAP": 0, "bbox_mAP_50": 0, "bbox_mAP_75": 0}
     assert sum(sum(row[1] for row in r["bbox"]["truths"]) for r in content["records"]) == 21
 

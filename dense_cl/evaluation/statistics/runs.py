@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.panoptic_quality import COUNTS, panoptic_quality
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
@@ -104,6 +105,29 @@ class Runs:
             return np.stack([matches.score(name, weights_BN) for matches in matches_S], axis=1)
 
         return cls(seeds, weighted(np.ones((1, images)))[0], images, weighted)
+
+    @classmethod
+    def of_segments(
+        cls, seeds: tuple[int, ...], segments_SN: Sequence[Sequence[Sequence]], name: str
+    ) -> "Runs":
+        """Take a kind of panoptic quality, of summed counts.
+
+        Args:
+            seeds: S numbers.
+            segments_SN: of each image, [class, summed IoU, TP, FP, FN] of the classes in it.
+            name: 'PQ', 'SQ' or 'RQ'.
+        """
+        classes = 1 + max((int(s[0]) for run in segments_SN for im in run for s in im), default=0)
+        units = np.zeros((len(segments_SN), len(segments_SN[0]), classes, COUNTS))
+        for run, images in zip(units, segments_SN, strict=True):
+            for image, segments in zip(run, images, strict=True):
+                for number, *values in segments:
+                    image[int(number)] = values
+
+        def score(totals: Array) -> Array:
+            return panoptic_quality(totals.reshape(*totals.shape[:-1], classes, COUNTS))[name]
+
+        return cls.of_units(seeds, units.reshape(*units.shape[:2], -1), score)
 
     def resampled(self, count: int, seed: int) -> Array:
         """Return (count, S) scores of images drawn with replacement, the same for all runs.
