@@ -146,8 +146,9 @@ def copies(
 
 def percentile_alarm(rng: np.random.Generator, first: Runs, second: Runs, resamples: int) -> bool:
     """Whether the percentile interval of seeds, then images, drawn with replacement misses 0."""
-    assert first.units_SNP is not None and second.units_SNP is not None
-    difference_SN = (first.units_SNP - second.units_SNP)[:, :, 0]
+    assert first.weighted is not None and second.weighted is not None
+    alone_NN = first.images * np.eye(first.images)  # samples of nothing but one image
+    difference_SN = (first.weighted(alone_NN) - second.weighted(alone_NN)).T
     seeds, images = difference_SN.shape
     drawn = [
         difference_SN[rng.integers(seeds, size=seeds)][:, rng.integers(images, size=images)].mean()

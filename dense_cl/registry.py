@@ -47,6 +47,12 @@ FUNCTIONS = Registry(
 HOOKS = Registry("hook", parent=_mmengine.HOOKS, scope=_SCOPE, locations=["dense_cl.engine"])
 LOOPS = Registry("loop", parent=_mmengine.LOOPS, scope=_SCOPE, locations=["dense_cl.engine"])
 RUNNERS = Registry("runner", parent=_mmengine.RUNNERS, scope=_SCOPE, locations=["dense_cl.engine"])
+METRICS = Registry(
+    "metric", parent=_mmengine.METRICS, scope=_SCOPE, locations=["dense_cl.transfer.metrics"]
+)
+TRANSFORMS = Registry(
+    "transform", parent=_mmengine.TRANSFORMS, scope=_SCOPE, locations=["dense_cl.transfer.panoptic"]
+)
 OPTIMIZERS = Registry(
     "optimizer", parent=_mmengine.OPTIMIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
 )

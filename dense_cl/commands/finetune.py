@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the pretrained neck and box head that some files bring",
     )
+    parser.add_argument(
+        "--freeze-backbone",
+        action="store_true",
+        help="leave the backbone as it is, norm statistics included; train neck and heads",
+    )
     parser.add_argument("--train", metavar="JSON", help="COCO-format labels to train on")
     parser.add_argument(
         "--val", metavar="JSON", help="labels to evaluate on (default: 20 %% of --train, held out)"
@@ -57,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         cfg_options=parse_options(args.cfg_options),
         launcher=args.launcher,
         backbone_only=args.backbone_only,
+        freeze_backbone=args.freeze_backbone,
+        command=args.command_line,
     )
     if is_main_process():
         print(json.dumps(metrics, indent=2))

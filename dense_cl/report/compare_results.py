@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.average_precision import SCORES as PRECISIONS
+from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import SegmentationScores
+from dense_cl.evaluation.panoptic_quality import SCORES as QUALITIES
 from dense_cl.evaluation.statistics import Runs
 
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+", re.IGNORECASE)
@@ -68,7 +71,9 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
     """Put one score of a method's seeds together with what its records say about images.
 
     Records belong to a score if each has a number of the score's name and their mean is the score,
-    or if each has a ``confusion`` matrix (rows = truth) and the sum of these gives the score.
+    if each has a ``confusion`` matrix (rows = truth) and the sum of these gives the score, or if
+    each says which detections found an object, or how many segments were found, and average
+    precision or panoptic quality follow from that.
 
     Args:
         results: of one method and task, checked by ``read_results``.
@@ -87,12 +92,17 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
     images = sorted(results[0].records)
     rows = [[result.records[image] for image in images] for result in results]
     every = [record for row in rows for record in row]
+    kind, _, precision = score.partition("_")
     found = None
     if every and all(isinstance(record.get(score), int | float) for record in every):
         found = Runs.of_values(seeds, np.array([[r[score] for r in row] for row in rows], float))
     elif every and score in _CONFUSIONS and all("confusion" in record for record in every):
         counts = np.array([[record["confusion"] for record in row] for row in rows])
         found = Runs.of_confusions(seeds, counts, score)
+    elif every and precision in PRECISIONS and all(f"{kind}.found" in r for r in every):
+        found = Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
+    elif every and score in QUALITIES and all("segments" in record for record in every):
+        found = Runs.of_segments(seeds, [[r["segments"] for r in row] for row in rows], score)
     if found is not None and np.allclose(found.scores_S, stated, rtol=_AGREE, atol=1e-9):
         return found
     return Runs(seeds, stated)
@@ -118,7 +128,8 @@ def _read(run: str) -> Iterable[Result]:
 def _parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
     """Yield the result in a file; other JSON files of a folder are passed over."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content = {} if not needed and _is_log(text) else json.loads(text)
     except (OSError, ValueError) as error:
         raise DenseCLError(f"'{file}' cannot be read as JSON: {error}") from None
     wanted = ("task", "backbone", "seed", "scores", "settings")
@@ -149,6 +160,12 @@ def _parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
         records,
         content,
     )
+
+
+def _is_log(text: str) -> bool:
+    """Whether a text is JSON lines, as training writes what it logs."""
+    lines = text.splitlines()[:2]
+    return len(lines) == 2 and all(line.startswith("{") and line.endswith("}") for line in lines)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

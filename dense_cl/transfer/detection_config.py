@@ -11,9 +11,15 @@ from dense_cl.engine.amp import apply_amp
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.transfer.labels import Labels
+from dense_cl.transfer.panoptic_labels import PanopticLabels
 
 FROM_FILE = "FromFile"  # backbone type of a config that takes its architecture from the file
 _PYRAMID_STRIDES = (4, 8, 16, 32)
+
+
+def is_panoptic(cfg: Config) -> bool:
+    """Whether things and stuff are segmented together."""
+    return "panoptic_fusion_head" in cfg.model
 
 
 def needs_masks(cfg: Config) -> bool:
@@ -42,8 +48,31 @@ def set_labels(cfg: Config, split: str, labels: Labels, file: Path) -> None:
     )
     if split == "val":
         cfg.val_evaluator.ann_file = str(file.absolute())
+        if cfg.val_evaluator.type == "CocoMetric":  # the same, and keeps the detections
+            cfg.val_evaluator.type = "dense_cl.RecordingCocoMetric"
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     set_everywhere(cfg.model, "num_classes", len(labels.classes))
+    if isinstance(labels, PanopticLabels):
+        _set_panoptic(cfg, split, labels)
+
+
+def _set_panoptic(cfg: Config, split: str, labels: PanopticLabels) -> None:
+    """Say which classes are things, where the PNGs are, and do without panopticapi."""
+    things = len(labels.things)
+    set_everywhere(cfg.model, "num_classes", things)
+    set_everywhere(cfg.model, "num_things_classes", things)
+    set_everywhere(cfg.model, "num_stuff_classes", len(labels.classes) - things)
+    dataset = _dataset(cfg, split)
+    dataset.data_prefix.seg = str(labels.segment_root)
+    dataset.metainfo.update(thing_classes=labels.things, stuff_classes=labels.classes[things:])
+    load = "LoadPanopticAnnotations"
+    set_everywhere(dataset.pipeline, "type", f"dense_cl.{load}", old=load)
+    if split == "val":
+        cfg.val_evaluator = cfg.test_evaluator = dict(
+            type="dense_cl.RecordingPanopticMetric",
+            ann_file=cfg.val_evaluator.ann_file,
+            seg_prefix=str(labels.segment_root),
+        )
 
 
 def set_normalization(cfg: Config, normalization: Mapping[str, Any]) -> None:
@@ -96,12 +125,22 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
         cfg.model.backbone = backbone = ConfigDict({**architecture, **chosen})
         if "." not in backbone.type:
             backbone.type = f"dense_cl.{backbone.type}"
-    # Types that know these options freeze by default.
-    for key, value in (("frozen_stages", -1), ("norm_eval", False)):
-        if key in backbone:
-            backbone[key] = value
-    if "init_cfg" in backbone:
-        backbone.init_cfg = None
+    parts = [backbone]
+    if "shared_head" in cfg.model.get("roi_head", {}):
+        # C4: a stage of the backbone, for which MMDetection would load supervised weights.
+        shared_head = cfg.model.roi_head.shared_head
+        shared_head.norm_eval = False
+        parts.append(shared_head)
+    for part in parts:
+        # Types that know these options freeze by default; self-supervised ResNets have their
+        # strides where torchvision's have them.
+        for key, value in (
+            ("frozen_stages", -1), ("norm_eval", False), ("style", "pytorch"), ("init_cfg", None)
+        ):  # fmt: skip
+            if key in part:
+                part[key] = value
+        if "requires_grad" in (part.get("norm_cfg") or {}):
+            part.norm_cfg.requires_grad = True
     if "pretrained" in backbone:
         backbone.pretrained = False if backbone.type.endswith("TimmBackbone") else None
     if cfg.model.get("neck", {}).get("type") == "FPN":
@@ -166,10 +205,10 @@ def _scaled(value: Any, factor: float) -> Any:
 
 def _dataset(cfg: Config, split: str) -> ConfigDict:
     dataset = cfg[f"{split}_dataloader"].dataset
-    if dataset.type != "CocoDataset" or "ann_file" not in dataset:
+    if dataset.type not in ("CocoDataset", "CocoPanopticDataset") or "ann_file" not in dataset:
         raise DenseCLError(
-            f"{split}_dataloader.dataset is a {dataset.type}: fine-tuning needs a CocoDataset with"
-            " an ann_file."
+            f"{split}_dataloader.dataset is a {dataset.type}: fine-tuning needs a CocoDataset or a"
+            " CocoPanopticDataset with an ann_file."
         )
     return dataset
 

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from dense_cl.engine.state import versions
 from dense_cl.transfer import detection_config as detection
+from dense_cl.transfer.detection_result import result_hook
 from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
 from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
+from dense_cl.transfer.panoptic_labels import read_panoptic_labels
 from dense_cl.transfer.recipe import Start, open_recipe
 
 
@@ -30,12 +33,14 @@ def finetune(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     backbone_only: bool = False,
+    freeze_backbone: bool = False,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a detector and evaluate it with pycocotools.
 
     The classes come from the label file, the image normalisation from the backbone file. What is
     trained on and validated on is written to ``<work_dir>/labels``; ``<work_dir>/metrics.json``
-    has the latest result.
+    has the latest result, and ``<work_dir>/result.json`` what ``dense-cl compare`` reads.
 
     Args:
         config: recipe: a path, the name of a packaged one, or a ``Config``; any MMDetection
@@ -55,6 +60,9 @@ def finetune(
         cfg_options: changes to the recipe, {"dotted.key": value}.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         backbone_only: leave out the pretrained neck and box head that some files bring.
+        freeze_backbone: train neck and heads only; the backbone's norm layers use the statistics
+            they came with.
+        command: how this was called, for the result.
 
     Returns:
         The validation result, such as ``bbox_mAP`` (AP averaged over IoU 0.5 to 0.95, 0 to 1).
@@ -66,6 +74,7 @@ def finetune(
     cfg, start = open_recipe(
         config, backbone, "mmdet", seed, work_dir, resume, amp, cfg_options, launcher
     )
+    cfg.freeze_backbone = freeze_backbone
     splits = _splits(cfg, train, val, train_images, val_images, seed)
     if fraction is not None:
         splits["train"] = take_fraction(splits["train"], fraction, seed)
@@ -75,11 +84,18 @@ def finetune(
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
     facts = _facts(cfg, start, splits, fraction, seed)
+    result = result_hook(cfg, splits, facts, cfg_options or {}, command)
     with scope_kept():
-        return _run(cfg, start, backbone_only, facts)
+        return _run(cfg, start, backbone_only, facts, result)
 
 
-def _run(cfg: Config, start: Start, backbone_only: bool, facts: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    cfg: Config,
+    start: Start,
+    backbone_only: bool,
+    facts: dict[str, Any],
+    result: Hook | None,
+) -> dict[str, Any]:
     from dense_cl.transfer.finetune_runner import FinetuneRunner
     from dense_cl.transfer.hooks import WriteMetrics
 
@@ -88,7 +104,8 @@ def _run(cfg: Config, start: Start, backbone_only: bool, facts: dict[str, Any]) 
     for split in ("train", "val"):
         runner.logger.info(f"{split}: {facts[split]}")
     writer = WriteMetrics(str(Path(cfg.work_dir) / "metrics.json"), facts)
-    runner.register_hook(writer, priority="LOWEST")
+    for hook in filter(None, (writer, result)):
+        runner.register_hook(hook, priority="LOWEST")
     runner.train()
     return writer.metrics
 
@@ -103,13 +120,19 @@ def _splits(
 ) -> dict[str, Labels]:
     """Read the labels of both splits; hold a part out if there is only one."""
     masks = detection.needs_masks(cfg)
+
+    def read(file: str | Path, images: str | Path | None) -> Labels:
+        if detection.is_panoptic(cfg):
+            return read_panoptic_labels(file, images)
+        return read_labels(file, images, masks)
+
     if train is None:
         train, default_images = detection.label_paths(cfg, "train")
         train_images = train_images or default_images
         if val is None:
             val, default_images = detection.label_paths(cfg, "val")
             val_images = val_images or default_images
-    trained = read_labels(train, train_images, masks)
+    trained = read(train, train_images)
     if val is None:
         trained, held_out = hold_out(trained, seed)
         print(
@@ -117,7 +140,7 @@ def _splits(
             f" by seed {seed}) are held out for validation"
         )
         return {"train": trained, "val": held_out}
-    validated = with_categories_of(read_labels(val, val_images, masks), trained)
+    validated = with_categories_of(read(val, val_images), trained)
     return {"train": trained, "val": validated}
 
 
@@ -132,6 +155,7 @@ def _facts(
         "backbone": start.name,
         **start.facts(),
         "pretrained": [],
+        "freeze_backbone": cfg.freeze_backbone,
         "seed": seed,
         "fraction": fraction,
         **{

@@ -16,6 +16,7 @@ from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer.detector import load_detector_weights
+from dense_cl.transfer.freeze import freeze_backbone
 from dense_cl.transfer.hooks import LoadBackbone
 from dense_cl.transfer.weights_file import read_checkpoint
 
@@ -31,7 +32,10 @@ _CHATTER = (
 
 
 class FinetuneRunner(Runner):
-    """Runner of an MMDetection or MMSegmentation config."""
+    """Runner of an MMDetection or MMSegmentation config.
+
+    ``freeze_backbone=True`` in the config trains the rest only.
+    """
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Join the process group, on GPUs or not, and do the rest as MMEngine does."""
@@ -61,6 +65,8 @@ class FinetuneRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; MMEngine would put it on a GPU by its rank."""
+        if self.cfg.get("freeze_backbone"):
+            freeze_backbone(model)
         if not self.distributed or model_wrapper_cfg or torch.cuda.is_available():
             return super().wrap_model(model_wrapper_cfg, model)
         unused = self.cfg.get("find_unused_parameters", False)

@@ -80,9 +80,9 @@ def read_labels(
         if not content.get(key):
             raise DenseCLError(f"'{file}' has no {key}: labelled images are needed.")
     images, categories = content["images"], content["categories"]
-    _check_unique(file, "image id", [image.get("id") for image in images])
-    _check_unique(file, "category id", [category.get("id") for category in categories])
-    _check_unique(file, "category name", [category.get("name") for category in categories])
+    check_unique(file, "image id", [image.get("id") for image in images])
+    check_unique(file, "category id", [category.get("id") for category in categories])
+    check_unique(file, "category name", [category.get("name") for category in categories])
     unsized = [image["file_name"] for image in images if not {"width", "height"} <= image.keys()]
     if unsized:
         raise DenseCLError(f"'{file}': image '{unsized[0]}' has no width and height.")
@@ -92,10 +92,10 @@ def read_labels(
         _completed(annotation, number, file, image_ids, category_ids)
         for number, annotation in enumerate(content["annotations"], start=1)
     ]
-    _check_unique(file, "annotation id", [annotation["id"] for annotation in annotations])
+    check_unique(file, "annotation id", [annotation["id"] for annotation in annotations])
     root = resolve_image_root(content, file, image_root)
     labels = Labels(Path(file), root, images, annotations, categories)
-    _check_files(labels)
+    check_files(labels)
     if masks:
         _check_masks(labels)
     return labels
@@ -145,14 +145,16 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) < float("inf")
 
 
-def _check_unique(file: str | Path, what: str, values: list[Any]) -> None:
+def check_unique(file: str | Path, what: str, values: list[Any]) -> None:
+    """Raise if a value is missing or occurs twice."""
     value, count = Counter(values).most_common(1)[0]
     if value is None or count > 1:
         problem = "is missing" if value is None else f"{value!r} occurs {count} times"
         raise DenseCLError(f"'{file}': {what} {problem}.")
 
 
-def _check_files(labels: Labels) -> None:
+def check_files(labels: Labels) -> None:
+    """Raise if an image is not there."""
     names = [image["file_name"] for image in labels.images]
     missing = [name for name in names if not (labels.image_root / name).is_file()]
     if missing:

@@ -30,7 +30,10 @@ def import_mmdet() -> None:
         register_all_modules(init_default_scope=False)
     from mmdet.registry import MODELS
 
-    import dense_cl.transfer.hooks  # noqa: F401  (registers them)
+    import dense_cl.transfer.c4
+    import dense_cl.transfer.hooks
+    import dense_cl.transfer.metrics
+    import dense_cl.transfer.panoptic  # noqa: F401  (registers them)
     from dense_cl.models.backbones import TimmBackbone
 
     MODELS.register_module(name="TimmBackbone", module=TimmBackbone, force=True)

@@ -19,6 +19,7 @@ from .files import NORMALIZATION, poisoned, pretrained
 
 SMALL = "{}_resnet18_fpn_1xb4_cosine_1200i_small"
 FASTER = SMALL.format("faster_rcnn")
+KEEP = {"interval": 1, "max_keep_ckpts": 2}
 TINY = {
     "train_cfg.max_iters": 2,
     "train_dataloader.batch_size": 2,
@@ -83,6 +84,28 @@ def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
     written = json.loads((tmp_path / "metrics.json").read_text())
     assert written["metrics"] == metrics and written["iter"] == 2
     assert written["train"]["images"] == 6 and len(written["backbone_sha256"]) == 64
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["settings"]["iterations"] == 2 and len(result["records"]) == 6
+    assert all((tmp_path / r["pictures"][kind]).is_file() for r in result["records"]
+               for kind in r["pictures"])  # fmt: skip
+    assert metrics.keys() <= result["scores"].keys()
+
+
+def test_a_frozen_backbone_stays_bit_identical_and_the_rest_trains(labels, backbone, tmp_path):
+    from dense_cl.transfer.weights_file import read_weights
+
+    options = TINY | {f"default_hooks.checkpoint.{k}": v for k, v in KEEP.items()}
+    finetune(
+        FASTER, backbone, labels, labels, work_dir=tmp_path, cfg_options=options,
+        freeze_backbone=True,
+    )  # fmt: skip
+    given, end = read_weights(backbone).state_dict, saved(tmp_path)
+    assert all(torch.equal(end[f"backbone.{key}"], value) for key, value in given.items())
+    before = torch.load(tmp_path / "iter_1.pth", weights_only=False)["state_dict"]
+    others = [key for key in end if not key.startswith("backbone.")]
+    assert others and not [key for key in others if torch.equal(end[key], before[key])]
+    assert json.loads((tmp_path / "metrics.json").read_text())["freeze_backbone"] is True
+    assert json.loads((tmp_path / "result.json").read_text())["settings"]["freeze_backbone"] is True
 
 
 def test_held_out_fraction_and_epochs_are_recorded(labels, tmp_path, capsys):
@@ -259,11 +282,20 @@ def test_recipes_say_how_to_run_them_and_freeze_nothing(path):
     if backbone.type != "FromFile":
         assert (backbone.frozen_stages, backbone.norm_eval, backbone.init_cfg) == (-1, False, None)
         assert backbone.norm_cfg == dict(type="BN", requires_grad=True)
-    assert "norm_cfg" in cfg.model.neck
+    if "_c4_" in path.stem:
+        shared_head = cfg.model.roi_head.shared_head
+        assert (shared_head.norm_eval, shared_head.init_cfg) == (False, None)
+        assert backbone.style == shared_head.style == "pytorch"
+        assert shared_head.norm_cfg == backbone.norm_cfg
+    else:
+        assert "norm_cfg" in cfg.model.neck
     batch = int(path.stem.split("xb")[1].split("_")[0])
     assert cfg.train_dataloader.batch_size == batch
     length = cfg.train_cfg.get("max_iters") or cfg.train_cfg.max_epochs
     assert cfg.param_scheduler[-1].end == length
+    if detection.is_panoptic(cfg):
+        assert cfg.train_dataloader.dataset.pipeline[1].type == "LoadPanopticAnnotations"
+        return
     masks = detection.needs_masks(cfg)
     assert cfg.train_dataloader.dataset.pipeline[1].get("with_mask", False) == masks
     assert ("segm" in cfg.val_evaluator.metric) == masks

@@ -1,14 +1,16 @@
 """The results of one method on one task: a score for each seed, and what it is made of."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.panoptic_quality import COUNTS, panoptic_quality
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
@@ -19,20 +21,19 @@ _CHUNK = 64  # resamples whose weights are in memory at once
 class Runs:
     """S runs of a method that differ in their seed, all scored on the same N images.
 
-    A score is a function of the sum over images of what was recorded for each: the mean of a value,
-    or mean IoU of summed confusion matrices. That is all a bootstrap over images needs.
-
     Attributes:
         seeds: S different numbers.
         scores_S: score of each run.
-        units_SNP: P recorded values of each image; None if nothing was recorded by image.
-        score: maps totals (..., P) of N images to scores (...).
+        images: N, or 0 if nothing was recorded by image.
+        weighted: maps weights (B, N), how often each image occurs in each of B samples, to scores
+            (B, S) of these samples; None if nothing was recorded by image.
     """
 
     seeds: tuple[int, ...]
     scores_S: Array
-    units_SNP: Array | None = None
-    score: Score | None = None
+    images: int = 0
+    weighted: Score | None = None
+    _drawn: dict[tuple[int, int], Array] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.scores_S) or not self.seeds:
@@ -48,9 +49,19 @@ class Runs:
 
     @classmethod
     def of_units(cls, seeds: tuple[int, ...], units_SNP: Array, score: Score) -> "Runs":
-        """Score each run from what was recorded for its images."""
+        """Score each run by a function of the sum over images of what was recorded for each.
+
+        Args:
+            seeds: S numbers.
+            units_SNP: P recorded values of each image.
+            score: maps totals (..., P) of N images to scores (...).
+        """
         units = np.asarray(units_SNP, dtype=np.float64)
-        return cls(seeds, score(units.sum(axis=1)), units, score)
+
+        def weighted(weights_BN: Array) -> Array:
+            return score(weights_BN @ units).T
+
+        return cls(seeds, score(units.sum(axis=1)), units.shape[1], weighted)
 
     @classmethod
     def of_values(cls, seeds: tuple[int, ...], values_SN: Array) -> "Runs":
@@ -79,10 +90,44 @@ class Runs:
         )
         return cls.of_units(seeds, flat, score)
 
-    @property
-    def images(self) -> int:
-        """N, or 0 if nothing was recorded by image."""
-        return 0 if self.units_SNP is None else self.units_SNP.shape[1]
+    @classmethod
+    def of_matches(cls, seeds: tuple[int, ...], matches_S: Sequence[Matches], name: str) -> "Runs":
+        """Take a kind of average precision, for which the detections of all images are ranked.
+
+        Args:
+            seeds: S numbers.
+            matches_S: of each run.
+            name: such as ``mAP``; key of ``dense_cl.evaluation.average_precision.SCORES``.
+        """
+        images = len(matches_S[0].truths_NK)
+
+        def weighted(weights_BN: Array) -> Array:
+            return np.stack([matches.score(name, weights_BN) for matches in matches_S], axis=1)
+
+        return cls(seeds, weighted(np.ones((1, images)))[0], images, weighted)
+
+    @classmethod
+    def of_segments(
+        cls, seeds: tuple[int, ...], segments_SN: Sequence[Sequence[Sequence]], name: str
+    ) -> "Runs":
+        """Take a kind of panoptic quality, of summed counts.
+
+        Args:
+            seeds: S numbers.
+            segments_SN: of each image, [class, summed IoU, TP, FP, FN] of the classes in it.
+            name: 'PQ', 'SQ' or 'RQ'.
+        """
+        classes = 1 + max((int(s[0]) for run in segments_SN for im in run for s in im), default=0)
+        units = np.zeros((len(segments_SN), len(segments_SN[0]), classes, COUNTS))
+        for run, images in zip(units, segments_SN, strict=True):
+            for image, segments in zip(run, images, strict=True):
+                for number, *values in segments:
+                    image[int(number)] = values
+
+        def score(totals: Array) -> Array:
+            return panoptic_quality(totals.reshape(*totals.shape[:-1], classes, COUNTS))[name]
+
+        return cls.of_units(seeds, units.reshape(*units.shape[:2], -1), score)
 
     def resampled(self, count: int, seed: int) -> Array:
         """Return (count, S) scores of images drawn with replacement, the same for all runs.
@@ -93,13 +138,13 @@ class Runs:
         Raises:
             DenseCLError: nothing was recorded by image.
         """
-        if self.units_SNP is None or self.score is None:
+        if self.weighted is None:
             raise DenseCLError("there are no records by image to resample.")
-        parts = [
-            self.score(weights_BN @ self.units_SNP).T
-            for weights_BN in _draws(self.images, count, seed)
-        ]
-        return np.concatenate(parts)
+        # A control is compared with every other method.
+        if (count, seed) not in self._drawn:
+            parts = [self.weighted(weights_BN) for weights_BN in _draws(self.images, count, seed)]
+            self._drawn[count, seed] = np.concatenate(parts)
+        return self._drawn[count, seed]
 
 
 def _draws(images: int, count: int, seed: int) -> Iterator[Array]:

@@ -1,0 +1,52 @@
+"""Detections drawn on some of the validation images, for pages that compare methods."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dense_cl.report.draw import Detection, Picture, draw_detections, encode
+
+_DRAWN, _HEIGHT, _SHOWN_SCORE, _SHOWN = 12, 240, 0.3, 20
+
+
+def chosen(count: int) -> list[int]:
+    """Return evenly spread numbers of images, the same for every run on them."""
+    return np.linspace(0, count - 1, min(_DRAWN, count)).round().astype(int).tolist()
+
+
+def save_picture(
+    out: Path, file: Path, entries: Sequence[Mapping[str, Any]], classes: Mapping[int, str]
+) -> None:
+    """Write a small JPEG with what was found.
+
+    Args:
+        out: the JPEG.
+        file: the image.
+        entries: COCO results of this image; boxes, or run lengths of masks. Only the surest are
+            drawn.
+        classes: names of the categories by id.
+    """
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    ratio = _HEIGHT / image.height
+    size = max(1, round(image.width * ratio)), _HEIGHT
+    surest = sorted(entries, key=lambda entry: -entry["score"])[:_SHOWN]
+    found = [
+        _scaled(Detection.from_coco(entry, classes), ratio, size)
+        for entry in surest
+        if entry["score"] >= _SHOWN_SCORE
+    ]
+    drawn: Picture = draw_detections(np.asarray(image.resize(size)), found, scale=1)
+    out.parent.mkdir(exist_ok=True)
+    out.write_bytes(encode(drawn))
+
+
+def _scaled(found: Detection, ratio: float, size: tuple[int, int]) -> Detection:
+    mask = found.mask
+    if mask is not None:
+        mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    return replace(found, box=[ratio * value for value in found.box], mask=mask)
