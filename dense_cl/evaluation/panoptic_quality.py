@@ -26,8 +26,8 @@ def count_segments(
 
     Two segments of one class match if their IoU is above 0.5, void pixels of the truth left out. A
     segment that is found in vain is excused if more than half of it is void or a crowd of its class
-    (the rules of ``pq_compute_single_core`` in cocodataset/panopticapi; of several crowds of one class
-    in an image, of which COCO has none, it excuses with the last one only).
+    (the rules of ``pq_compute_single_core`` in cocodataset/panopticapi, which looks at the last one
+    only where an image has several crowds of a class; COCO has none such).
 
     Args:
         truth_HW: id of the labelled segment at each pixel; ids that are not in ``truth`` are void.

@@ -63,7 +63,7 @@ def read_labels(
     """Read detection or instance labels.
 
     What COCO's own files always have and many exports lack is filled in: ``area`` from the box,
-    ``iscrowd`` 0, annotation ``id``.
+    ``iscrowd`` 0, annotation ``id``. Annotations are numbered anew if an id is no positive integer.
 
     Args:
         file: COCO-format JSON.
@@ -79,6 +79,8 @@ def read_labels(
     for key in ("annotations", "categories"):
         if not content.get(key):
             raise DenseCLError(f"'{file}' has no {key}: labelled images are needed.")
+    if "segments_info" in content["annotations"][0]:
+        raise DenseCLError(f"'{file}' has panoptic labels: take a config named panoptic_fpn_*.")
     images, categories = content["images"], content["categories"]
     check_unique(file, "image id", [image.get("id") for image in images])
     check_unique(file, "category id", [category.get("id") for category in categories])
@@ -93,6 +95,9 @@ def read_labels(
         for number, annotation in enumerate(content["annotations"], start=1)
     ]
     check_unique(file, "annotation id", [annotation["id"] for annotation in annotations])
+    if any(not isinstance(a["id"], int) or a["id"] < 1 for a in annotations):
+        # pycocotools takes an object with the id 0 for one that was not found.
+        annotations = [{**a, "id": number} for number, a in enumerate(annotations, start=1)]
     root = resolve_image_root(content, file, image_root)
     labels = Labels(Path(file), root, images, annotations, categories)
     check_files(labels)

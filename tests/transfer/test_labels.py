@@ -31,7 +31,18 @@ def test_missing_fields_are_filled_in(file):
     assert labels.classes == ("red", "green", "blue")  # the file's order, not that of the ids
 
 
+@pytest.mark.parametrize("first", [0, -3, "a"])
+def test_ids_that_pycocotools_misreads_are_numbered_anew(file, first):
+    change = lambda c: c["annotations"][0].update(id=first)  # noqa: E731
+    labels = read_labels(edit(file, "zero.json", change))
+    assert [a["id"] for a in labels.annotations] == list(range(1, 13))
+
+
 MISTAKES = {
+    "panoptic": (
+        lambda c: c["annotations"][0].update(segments_info=[]),
+        "take a config named panoptic_fpn",
+    ),
     "no annotations": (lambda c: c["annotations"].clear(), "has no annotations"),
     "no box": (lambda c: c["annotations"][3].pop("bbox"), "annotation 4 has no box"),
     "infinite box": (

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dense_cl.engine.config import load_config
 from dense_cl.errors import DenseCLError
 from dense_cl.report.compare_results import read_results, runs_of
+from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.finetune import finetune
 from dense_cl.transfer.mmdet_setup import import_mmdet
 from dense_cl.transfer.panoptic_labels import read_panoptic_labels
@@ -116,6 +118,23 @@ def test_the_truth_itself_has_a_pq_of_1_and_a_mistake_is_seen(labels):
                          for part in ("", "_th", "_st")}  # fmt: skip
     lost = score({1: 2})  # sky called ground
     assert lost["coco/PQ_th"] == 1 and lost["coco/PQ_st"] < 0.5
+
+
+def test_the_recipe_of_paper_scale_builds_and_takes_the_classes(labels, tmp_path):
+    import_mmdet()
+    from mmdet.registry import MODELS
+
+    cfg = load_config("panoptic_fpn_resnet50_8xb2_step_12e_coco")
+    read = read_panoptic_labels(labels)
+    for split in ("train", "val"):
+        detection.set_labels(cfg, split, read, labels)
+        loads = [step.type for step in cfg[f"{split}_dataloader"].dataset.pipeline[:3]]
+        assert "dense_cl.LoadPanopticAnnotations" in loads
+    with torch.device("meta"):
+        detector = MODELS.build(cfg.model)
+    assert detector.semantic_head.conv_logits.out_channels == 2 + 1
+    assert detector.panoptic_fusion_head.num_classes == 3
+    assert detector.roi_head.mask_head.num_classes == 1
 
 
 def test_what_is_refused(labels, tmp_path):
