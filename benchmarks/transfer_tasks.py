@@ -28,6 +28,7 @@ from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.objects import find_images
 from dense_cl.evaluation.retrieval import evaluate_retrieval
 from dense_cl.evaluation.segmentation import evaluate_segmentation
+from dense_cl.evaluation.segmenter.evaluate import evaluate_segmentation_fine_tuning
 from dense_cl.registry import DATASETS
 
 VIEWS_OF = "moco_v2_resnet18_1xb32_cosine_40e_voc_animals"
@@ -98,6 +99,16 @@ def camvid_retrieval(start: Start) -> dict[str, Any]:
     return evaluate_retrieval(
         start.backbone, frames["train"], frames["test"], CAMVID_SIZE, seed=start.seed,
         classes=start.camvid_classes(), extraction=start.extraction,
+    )  # fmt: skip
+
+
+def camvid_fine_tuning(start: Start) -> dict[str, Any]:
+    """An FCN of MMSegmentation with everything trained."""
+    frames, folder = start.camvid(), start.folder / "camvid_fine_tuning"
+    return evaluate_segmentation_fine_tuning(
+        "fcn_resnet18_1xb8_cosine_300i_small", start.backbone, frames["train"], frames["test"],
+        start.camvid_classes(), seed=start.seed, work_dir=folder,
+        pictures=start.folder / "camvid_pictures",
     )  # fmt: skip
 
 
@@ -176,6 +187,7 @@ def instruments(start: Start) -> dict[str, Any]:
 TASKS: dict[str, Callable[[Start], dict[str, Any]]] = {
     "camvid": camvid,
     "camvid_retrieval": camvid_retrieval,
+    "camvid_fine_tuning": camvid_fine_tuning,
     "grocery": grocery,
     "grocery_many_shot": grocery_many_shot,
     "grocery_few_shot": grocery_few_shot,
