@@ -8,7 +8,7 @@ epochs) on the training photos of ``voc_animals`` without labels, and measures t
 random initialisation of the same seed. ``--tasks`` chooses what is measured:
 
 - ``camvid``: linear segmentation of the frozen last stage, penalty chosen on val, mIoU on test;
-  ``camvid_retrieval``: by the labels of similar patches; ``camvid_fine_tuning``: an FCN, not frozen;
+  ``camvid_retrieval``: by the labels of similar patches; ``camvid_fine_tuning``: an FCN, trained;
 - ``grocery``: fine classes by the 20 nearest neighbours and by logistic regression (penalty chosen
   on val), accuracy on test, images as they are (at most 112 px) resized to 96 px;
   ``grocery_many_shot``, ``grocery_few_shot``: by the published protocols;
