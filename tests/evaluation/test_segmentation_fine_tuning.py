@@ -139,7 +139,7 @@ def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
 
 
 @pytest.mark.slow
-def test_resume_goes_on_and_a_seed_is_repeated(folders, backbone, tmp_path):
+def test_a_seed_is_repeated_and_a_finished_run_is_only_scored_again(folders, backbone, tmp_path):
     def run(folder, iterations, **more):
         result = evaluate_segmentation_fine_tuning(
             SMALL, backbone, find(folders, "train"), find(folders, "test"), iterations=iterations,

@@ -65,12 +65,12 @@ class PixelConfusion(BaseMetric):
         return plain_scores(self.counts.scores())
 
 
-def _matrix(rows: list[list[int]], classes: int) -> torch.Tensor:
+def _matrix(entries: list[list[int]], classes: int) -> torch.Tensor:
     """Return the sparse matrix of entries [row, column, count]."""
-    table = torch.tensor(rows, dtype=torch.long).reshape(-1, 3)
-    return torch.sparse_coo_tensor(
-        table[:, :2].T, table[:, 2], (classes, classes), check_invariants=True
-    ).coalesce()
+    counts = torch.zeros(classes, classes, dtype=torch.long)
+    for row, column, count in entries:
+        counts[row, column] = count
+    return counts.to_sparse()
 
 
 def draw_classes(photo: str, classes_HW: torch.Tensor, palette: Sequence, file: Path) -> None:
