@@ -67,6 +67,9 @@ def evaluate_segmentation_fine_tuning(
     if (train is None) != (test is None):
         raise DenseCLError("photos and masks to train on and to test on belong together.")
     import_mmseg()
+    import mmcv
+    import mmseg
+
     cfg, start = open_recipe(
         config, backbone, "mmseg", seed, work_dir, resume, amp, cfg_options, launcher
     )
@@ -95,7 +98,7 @@ def evaluate_segmentation_fine_tuning(
             file = drawn[record["image"]]
             record["pictures"] = {"segmentation": f"{file.parent.name}/{file.name}"}
     scores = plain_scores(counts.scores()) if counts else {}
-    return make_result(
+    result = make_result(
         TASK,
         start.name,
         seed,
@@ -116,6 +119,8 @@ def evaluate_segmentation_fine_tuning(
         pretrained=pretrained,
         seconds=seconds,
     )
+    result["versions"] |= {"mmcv": mmcv.__version__, "mmseg": mmseg.__version__}
+    return result
 
 
 def _run(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dense_cl.evaluation.confusion import confusion_matrix
 from dense_cl.evaluation.pixel_counts import PixelCounts, plain_scores
+from dense_cl.evaluation.results import sparse
 from dense_cl.sources.decode import decode_image
 
 
@@ -49,17 +50,27 @@ class PixelConfusion(BaseMetric):
             truth = sample["gt_sem_seg"]["data"][0].cpu()
             assert predicted.shape == truth.shape, sample["img_path"]
             counts = confusion_matrix(predicted, truth, classes)
-            self.results.append((sample["img_path"], counts.to_sparse()))
+            self.results.append((sample["img_path"], sparse(counts)))
             if sample["img_path"] in self.pictures:
                 file = self.pictures[sample["img_path"]]
                 draw_classes(sample["img_path"], predicted, self.dataset_meta["palette"], file)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the scores over all images, in [0, 1]."""
-        names, matrices = zip(*results, strict=True)
+        classes = len(self.dataset_meta["classes"])
+        names, entries = zip(*results, strict=True)
+        matrices = tuple(_matrix(rows, classes) for rows in entries)
         total = torch.stack(matrices).sum(0).to_dense()
         self.counts = PixelCounts(names, matrices, total)
         return plain_scores(self.counts.scores())
+
+
+def _matrix(entries: list[list[int]], classes: int) -> torch.Tensor:
+    """Return the sparse matrix of entries [row, column, count]."""
+    counts = torch.zeros(classes, classes, dtype=torch.long)
+    for row, column, count in entries:
+        counts[row, column] = count
+    return counts.to_sparse()
 
 
 def draw_classes(photo: str, classes_HW: torch.Tensor, palette: Sequence, file: Path) -> None:
