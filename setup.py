@@ -56,7 +56,7 @@ REQUIRES = [
     "safetensors>=0.4.3",
     "matplotlib>=3.8",
 ]
-TEST = ["pytest>=8", "hypothesis>=6.100"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4"]
 TRACKING = ["tensorboard>=2.16", "wandb>=0.17", "mlflow>=2.14"]
 DOCS = ["mkdocs>=1.6"]
 DEV = [*TEST, "ruff>=0.9", "mypy>=1.13"]

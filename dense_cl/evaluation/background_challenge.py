@@ -24,10 +24,11 @@ from dense_cl.evaluation.backgrounds import (
     variant,
 )
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
-from dense_cl.evaluation.classification import L2, fit
+from dense_cl.evaluation.classification import L2
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
+from dense_cl.evaluation.logistic import fit_vectors
 from dense_cl.evaluation.objects import CocoImages
 from dense_cl.evaluation.results import make_result
 from dense_cl.sources.base import UnreadableImageError
@@ -109,16 +110,15 @@ def evaluate_backgrounds(
     memory_ND = _features(
         frozen, ORIGINAL, sets["train"], None, lambda what, *at: progress(f"{what}, train", *at)
     )
-    probe = fit(memory_ND, train_N, len(kept), l2).probe
+    (linear,) = fit_vectors(memory_ND, train_N, len(kept), [l2], standardise=True)
     unit_ND = F.normalize(memory_ND, dim=1)
     right: dict[str, dict[str, Tensor]] = {"knn": {}, "linear": {}}
     for name in VARIANTS:
         chosen = donors(name, labels["test"], seed)
         query_MD = _features(frozen, name, sets["test"], chosen, progress)
         votes = knn_votes(unit_ND, train_N, F.normalize(query_MD, dim=1), len(kept))
-        logits = probe.logits([query_MD[:, :, None, None]], (1, 1))[:, :, 0, 0]
         right["knn"][name] = votes.argmax(dim=1) == test_M
-        right["linear"][name] = logits.argmax(dim=1) == test_M
+        right["linear"][name] = linear.logits(query_MD).argmax(dim=1) == test_M
     hits = {c: {name: found.double() for name, found in by.items()} for c, by in right.items()}
     for by in hits.values():
         by |= {gap: by[first] - by[second] for gap, (first, second) in GAPS.items()}
@@ -193,5 +193,4 @@ def _features(
         ]
         parts.append(frozen.pooled(torch.from_numpy(np.stack(batch))))
     progress(f"features of {name}", len(cutouts), len(cutouts))
-    # Cloned outside of inference mode, so that autograd may use them.
-    return torch.cat(parts).clone()
+    return torch.cat(parts)
