@@ -25,7 +25,7 @@ from dense_cl.evaluation.backgrounds import (
 )
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
 from dense_cl.evaluation.classification import L2
-from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.frozen import FrozenBackbone, open_backbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
 from dense_cl.evaluation.logistic import fit_vectors
@@ -82,6 +82,7 @@ def evaluate_backgrounds(
             "backgrounds: size is 32 or more, min_images 2 or more, l2 positive and seed 0 or more;"
             f" got size={size}, min_images={min_images}, l2={l2}, seed={seed}"
         )
+    backbone_name, frozen = open_backbone(backbone, seed)
     sets: dict[str, list[Cutout]] = {}
     left_out: dict[str, Any] = {}
     for what, images in (("train", train), ("test", test)):
@@ -99,12 +100,6 @@ def evaluate_backgrounds(
         )
     left_out["classes"] = [c for c in classes if c not in kept]
     sets = {what: [c for c in cutouts if c.label in kept] for what, cutouts in sets.items()}
-    module = isinstance(backbone, torch.nn.Module)
-    frozen = (
-        FrozenBackbone.wrap(backbone)
-        if isinstance(backbone, torch.nn.Module)
-        else FrozenBackbone.load(backbone, seed)
-    )
     labels = {what: [c.label for c in cutouts] for what, cutouts in sets.items()}
     train_N, test_M = class_numbers(labels["train"], labels["test"])
     memory_ND = _features(
@@ -124,7 +119,7 @@ def evaluate_backgrounds(
         by |= {gap: by[first] - by[second] for gap, (first, second) in GAPS.items()}
     return make_result(
         "backgrounds",
-        type(backbone).__name__ if module else str(backbone),
+        backbone_name,
         seed,
         {c: {name: float(found.mean()) for name, found in by.items()} for c, by in hits.items()},
         [

@@ -5,7 +5,7 @@ to the label cells. Upsampling U is linear, so the term of the labels Y is that 
 logits before it: labels need no more memory than logits do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ _CHUNK = 32  # images whose upsampled logits are in memory at once
 
 def fit_maps(
     stages: Sequence[Tensor],
-    labels: Sequence[Tensor],
+    labels: Iterable[Tensor],
     num_classes: int,
     penalties: Sequence[float],
     grid: tuple[int, int],
@@ -102,7 +102,7 @@ def label_cells(labels: Tensor, grid: tuple[int, int], num_classes: int) -> Tens
 
 def _label_sums(
     resizers: Sequence["_Resize"],
-    labels: Sequence[Tensor],
+    labels: Iterable[Tensor],
     num_classes: int,
     grid: tuple[int, int],
     dtype: torch.dtype,

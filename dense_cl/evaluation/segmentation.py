@@ -72,28 +72,31 @@ def evaluate_segmentation(
             f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
             "to choose with. Give --val-images and --val-masks, or a single --l2."
         )
-    labels = [train.labels(index) for index in range(len(train))]  # wrong masks fail first
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction(progress=progress)
-
-    def features(folders: MaskFolders, what: str) -> list[Tensor]:
-        return options.maps(frozen, folders.pictures(size), stages, what)
-
-    train_maps = features(train, "training")
-    val_maps = features(val, "validation") if val is not None and len(l2) > 1 else []
+    sets = {"training": train, "test": test} | ({"validation": val} if val is not None else {})
+    for what, folders in sets.items():
+        progress(f"checking {len(folders)} {what} masks")
+        folders.check()
+    maps = {
+        what: options.maps(frozen, folders.pictures(size), stages, what)
+        for what, folders in sets.items()
+        if what != "validation" or len(l2) > 1
+    }
     grid = max(1, size[0] // CELL), max(1, size[1] // CELL)
 
     def validation(fit: LinearFit) -> float:
         assert val is not None
-        return count(fit, val_maps, val).scores().mean_iou
+        return count(fit, maps["validation"], val).scores().mean_iou
 
+    labels = (train.labels(index) for index in range(len(train)))
     fit, val_scores = best_fit(
-        fit_maps(train_maps, labels, train.num_classes, l2, grid),
+        fit_maps(maps["training"], labels, train.num_classes, l2, grid),
         l2,
-        validation if val_maps else None,
+        validation if len(l2) > 1 else None,
         progress,
     )
-    counts = count(fit, features(test, "test"), test)
+    counts = count(fit, maps["test"], test)
     scores = counts.scores()
     return make_result(
         "segmentation",
