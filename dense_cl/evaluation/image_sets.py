@@ -74,8 +74,8 @@ def check_classes(sets: Mapping[str, LabelledImages]) -> None:
     known = _names(sets["training"])
     if len(known) < 2:
         raise DenseCLError(
-            f"the training images have {len(known)} classes ({', '.join(known)}): two or more are "
-            "needed. Is it the right label column, and are folders those of the classes?"
+            f"two classes or more are needed, and the training images have {len(known)} "
+            f"({', '.join(known)}). Is it the right label column, or the right folder?"
         )
     for what, images in sets.items():
         images.check_files()
