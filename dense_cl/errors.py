@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_NAMES = 50  # in a message
+
 
 class DenseCLError(Exception):
     """Bad input or a run that cannot go on.
@@ -13,7 +15,7 @@ class DenseCLError(Exception):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest valid name, or the sorted choices.
+    """Return ``" Did you mean 'x'?"`` for the closest valid name, or else all if they are few.
 
     Args:
         name: what the user wrote.
@@ -23,4 +25,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if close:
         return f" Did you mean '{close[0]}'?"
+    if len(choices) > _MOST_NAMES:
+        return f" None of {len(choices)} names is like it."
     return f" Valid names: {', '.join(choices)}." if choices else ""

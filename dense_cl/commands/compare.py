@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print the verdicts, and write page and numbers."""
+    from dense_cl.evaluation.results import check_writable
     from dense_cl.report import html
     from dense_cl.report.compare import compare
     from dense_cl.report.compare_page import comparison_page
@@ -38,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 < args.alpha < 1:
         raise DenseCLError(f"--alpha {args.alpha} is a probability: more than 0 and less than 1.")
+    for file in (args.out, args.json):
+        if file:
+            check_writable(file)
     results = read_results(args.runs)
     compared = compare(results, args.control, args.scores, args.alpha)
     for entry in compared["tasks"]:
@@ -72,7 +76,6 @@ def _told(result: Any) -> dict[str, Any]:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     # Infinite limits, where nothing is known, are not JSON.
     text = json.dumps(_finite(content), indent=2, allow_nan=False)
     file.write_text(text + "\n", encoding="utf-8")

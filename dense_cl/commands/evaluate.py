@@ -20,9 +20,12 @@ from dense_cl.commands.evaluate_options import (
     class_names,
     extraction,
     mask_folders,
+    positive,
     print_segmentation,
     progress,
+    side,
     size,
+    whole,
 )
 from dense_cl.errors import DenseCLError
 
@@ -72,14 +75,16 @@ def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="exported backbone, FILE:ARCH, 'random', or 'random:resnet50'",
     )
-    task.add_argument("--seed", type=int, default=0, help="of a random backbone, and of all draws")
+    task.add_argument(
+        "--seed", type=whole(0), default=0, help="of a random backbone, and of all draws"
+    )
     task.add_argument("--out", metavar="JSON", help="where to write the result")
     return task
 
 
 def _add_penalty(task: argparse.ArgumentParser) -> None:
     task.add_argument(
-        "--l2", type=float, nargs="+", metavar="X", help="weight penalty; several need --val-*"
+        "--l2", type=positive, nargs="+", metavar="X", help="weight penalty; several need --val-*"
     )
 
 
@@ -106,19 +111,21 @@ def _add_classification(task: argparse.ArgumentParser) -> None:
             "file of 'path, label' lines",
         )
     task.add_argument(
-        "--label-column", type=int, default=1, metavar="N", help="label of a line to use (1)"
+        "--label-column", type=whole(1), default=1, metavar="N", help="label of a line to use (1)"
     )
-    task.add_argument("--size", type=int, default=224, help="side of the central square (224)")
+    task.add_argument("--size", type=side, default=224, help="side of the central square (224)")
     add_extraction(task)
     task.set_defaults(evaluate=_classification)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the scores and write them."""
+    from dense_cl.evaluation.results import check_writable, write_result
+
+    if args.out:
+        check_writable(args.out)
     result = args.evaluate(args) | {"command": args.command_line}
     if args.out:
-        from dense_cl.evaluation.results import write_result
-
         write_result(result, args.out)
     return 0
 

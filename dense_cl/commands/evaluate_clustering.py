@@ -10,6 +10,7 @@ from dense_cl.commands.evaluate_options import (
     mask_folders,
     print_segmentation,
     size,
+    whole,
 )
 
 
@@ -17,7 +18,12 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_mask_folders(task, {"test": True})
     task.add_argument(
-        "--clusters", type=int, nargs="+", default=[], metavar="N", help="over-clustering as well"
+        "--clusters",
+        type=whole(2),
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="over-clustering as well",
     )
     task.add_argument("--stage", type=int, default=-1, help="feature map to cluster (-1, the last)")
     add_extraction(task)

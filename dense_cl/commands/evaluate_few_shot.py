@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from dense_cl.commands.evaluate_options import add_extraction, extraction
+from dense_cl.commands.evaluate_options import add_extraction, extraction, side, whole
 
 
 def add_arguments(task: argparse.ArgumentParser) -> None:
@@ -14,12 +14,12 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--images", nargs="+", metavar="PATH", help="folders by class, or 'path, label' lines"
     )
-    data.add_argument("--label-column", type=int, default=1, metavar="N", help="of a line (1)")
-    task.add_argument("--way", type=int, default=5, help="classes of an episode (5)")
-    task.add_argument("--shot", type=int, default=5, help="images of each to learn from (5)")
-    task.add_argument("--query", type=int, default=15, help="images of each to score (15)")
-    task.add_argument("--episodes", type=int, default=600, help="(600)")
-    task.add_argument("--size", type=int, default=224, help="side of the images (224)")
+    data.add_argument("--label-column", type=whole(1), default=1, metavar="N", help="of a line (1)")
+    task.add_argument("--way", type=whole(2), default=5, help="classes of an episode (5)")
+    task.add_argument("--shot", type=whole(1), default=5, help="images of each to learn from (5)")
+    task.add_argument("--query", type=whole(1), default=15, help="images of each to score (15)")
+    task.add_argument("--episodes", type=whole(1), default=600, help="(600)")
+    task.add_argument("--size", type=side, default=224, help="side of the images (224)")
     add_extraction(task)
     task.set_defaults(evaluate=run)
 

@@ -3,26 +3,34 @@
 import argparse
 from typing import Any
 
-from dense_cl.commands.evaluate_options import add_splits, chosen_splits, progress
+from dense_cl.commands.evaluate_options import (
+    add_splits,
+    chosen_splits,
+    not_negative,
+    positive,
+    progress,
+    side,
+    whole,
+)
 
 
 def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_splits(task)
-    task.add_argument("--size", type=int, default=224, help="side of the images (224)")
-    task.add_argument("--steps", type=int, default=5000, help="of 64 images (5000)")
+    task.add_argument("--size", type=side, default=224, help="side of the images (224)")
+    task.add_argument("--steps", type=whole(1), default=5000, help="of 64 images (5000)")
     task.add_argument(
-        "--rates", type=float, nargs="+", metavar="X", help="(0.1, 0.01, 0.001 and 0.0001)"
+        "--rates", type=positive, nargs="+", metavar="X", help="(0.1, 0.01, 0.001 and 0.0001)"
     )
     task.add_argument(
         "--decays",
-        type=float,
+        type=not_negative,
         nargs="+",
         metavar="X",
         help="weight decay times rate (0, 1e-6, 1e-5, 1e-4 and 1e-3)",
     )
     task.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that read images (1)"
+        "--workers", type=whole(0), default=1, metavar="N", help="processes that read images (1)"
     )
     task.set_defaults(evaluate=run)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dense_cl.commands.evaluate_options import side, whole
 from dense_cl.errors import DenseCLError
 
 _STEPS, _MAX_IMAGES, _REFERENCE_SCENES, _BATCH = 8, 100, 1000, 32
@@ -26,26 +27,28 @@ _BELONGS = {
 def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the options."""
     kind = task.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--scenes", type=int, metavar="N", help="render so many synthetic scenes")
+    kind.add_argument(
+        "--scenes", type=whole(2), metavar="N", help="render so many synthetic scenes"
+    )
     kind.add_argument("--images", metavar="PATH", help="photos to transform: folder, .json or .txt")
     kind.add_argument("--sets", metavar="DIR", help="a subfolder of pictures for each object")
     task.add_argument("--factors", nargs="+", metavar="NAME", help="of the scenes (all)")
     task.add_argument("--transforms", nargs="+", metavar="NAME", help="of the photos (all)")
     task.add_argument("--annotations", help="COCO .json naming the images of --images to use")
     task.add_argument(
-        "--max-images", type=int, metavar="N", help=f"photos, evenly spread ({_MAX_IMAGES})"
+        "--max-images", type=whole(2), metavar="N", help=f"photos, evenly spread ({_MAX_IMAGES})"
     )
     task.add_argument(
-        "--steps", type=int, metavar="N", help=f"pictures of a scene or photo ({_STEPS})"
+        "--steps", type=whole(2), metavar="N", help=f"pictures of a scene or photo ({_STEPS})"
     )
-    task.add_argument("--size", type=int, default=224, help="side of the pictures (224)")
+    task.add_argument("--size", type=side, default=224, help="side of the pictures (224)")
     task.add_argument(
         "--reference",
         metavar="PATH",
         help="photos to learn whitening from (other scenes, all of --images, those of --sets)",
     )
     task.add_argument(
-        "--reference-scenes", type=int, metavar="N", help=f"number of ({_REFERENCE_SCENES})"
+        "--reference-scenes", type=whole(2), metavar="N", help=f"number of ({_REFERENCE_SCENES})"
     )
     task.set_defaults(evaluate=run)
 

@@ -3,7 +3,13 @@
 import argparse
 from typing import Any
 
-from dense_cl.commands.evaluate_options import add_extraction, extraction
+from dense_cl.commands.evaluate_options import (
+    add_extraction,
+    extraction,
+    positive,
+    side,
+    whole,
+)
 
 
 def add_arguments(task: argparse.ArgumentParser) -> None:
@@ -12,13 +18,13 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         "--annotations", required=True, metavar="JSON", help="COCO file with keypoints"
     )
     task.add_argument("--images", metavar="DIR", help="its photos (default: found from the JSON)")
-    task.add_argument("--pairs", type=int, default=1000, help="of objects (1000)")
-    task.add_argument("--size", type=int, default=224, help="side of the cut-out objects (224)")
+    task.add_argument("--pairs", type=whole(1), default=1000, help="of objects (1000)")
+    task.add_argument("--size", type=side, default=224, help="side of the cut-out objects (224)")
     task.add_argument(
         "--stage", type=int, default=-2, help="feature map to match (-2, the last but one)"
     )
     task.add_argument(
-        "--alpha", type=float, default=0.1, help="tolerance, part of the box's larger side (0.1)"
+        "--alpha", type=positive, default=0.1, help="tolerance, part of the box's larger side (0.1)"
     )
     add_extraction(task)
     task.set_defaults(evaluate=run)

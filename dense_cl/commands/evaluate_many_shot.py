@@ -8,15 +8,17 @@ from dense_cl.commands.evaluate_options import (
     add_splits,
     chosen_splits,
     extraction,
+    positive,
+    side,
 )
 
 
 def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_splits(task)
-    task.add_argument("--size", type=int, default=224, help="side of the central square (224)")
+    task.add_argument("--size", type=side, default=224, help="side of the central square (224)")
     task.add_argument(
-        "--l2", type=float, nargs="+", default=[], metavar="X", help="(45 values, 1e-6 to 1e5)"
+        "--l2", type=positive, nargs="+", default=[], metavar="X", help="(45 values, 1e-6 to 1e5)"
     )
     add_extraction(task)
     task.set_defaults(evaluate=run)

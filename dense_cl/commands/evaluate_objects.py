@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from dense_cl.commands.evaluate_options import positive, side, whole
 from dense_cl.commands.progress import Progress
 
 _NAMES = {
@@ -23,7 +24,7 @@ def add_localization(task: argparse.ArgumentParser) -> None:
     task.add_argument("--images", metavar="DIR", help="photos (default: found from --annotations)")
     task.add_argument("--annotations", metavar="JSON", help="COCO JSON of their objects")
     task.add_argument("--masks", metavar="DIR", help="instead: masks of the same names")
-    task.add_argument("--limit", type=int, metavar="N", help="so many photos, evenly spread")
+    task.add_argument("--limit", type=whole(1), metavar="N", help="so many photos, evenly spread")
     task.add_argument(
         "--stage",
         type=int,
@@ -31,10 +32,10 @@ def add_localization(task: argparse.ArgumentParser) -> None:
         help="feature map of LOST and TokenCut (-2, the last but one)",
     )
     task.add_argument(
-        "--size", type=int, default=320, help="longer side of what the backbone sees (320)"
+        "--size", type=side, default=320, help="longer side of what the backbone sees (320)"
     )
     task.add_argument(
-        "--keys", type=int, default=4, help="random crops Grad-CAM compares a photo with (4)"
+        "--keys", type=whole(1), default=4, help="random crops Grad-CAM compares a photo with (4)"
     )
     task.add_argument(
         "--threshold", type=float, default=0.15, help="share of a map's maximum that marks (0.15)"
@@ -52,14 +53,17 @@ def add_backgrounds(task: argparse.ArgumentParser) -> None:
         task.add_argument(
             f"--{split}-images", metavar="DIR", help="its photos (default: found from the JSON)"
         )
-    task.add_argument("--size", type=int, default=224, help="side of the images (224)")
+    task.add_argument("--size", type=side, default=224, help="side of the images (224)")
     task.add_argument(
-        "--min-images", type=int, default=5, help="smaller classes are left out (5, in both sets)"
+        "--min-images",
+        type=whole(2),
+        default=5,
+        help="smaller classes are left out (5, in both sets)",
     )
     task.add_argument(
         "--coarse", action="store_true", help="classes are the supercategories of the JSON"
     )
-    task.add_argument("--l2", type=float, default=1e-3, help="penalty of the linear classifier")
+    task.add_argument("--l2", type=positive, default=1e-3, help="penalty of the linear classifier")
     task.set_defaults(evaluate=_backgrounds)
 
 
@@ -104,6 +108,7 @@ def _localization(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.evaluation.find_objects import LocalizationSettings
     from dense_cl.evaluation.localization import evaluate_localization
     from dense_cl.evaluation.objects import find_images
+    from dense_cl.evaluation.results import check_writable
     from dense_cl.report.localization_page import LocalizationPage
 
     settings = LocalizationSettings(
@@ -113,6 +118,8 @@ def _localization(args: argparse.Namespace) -> dict[str, Any]:
         threshold=args.threshold,
         seed=args.seed,
     )
+    if args.report:
+        check_writable(args.report)
     page = LocalizationPage(settings.threshold)
     result = evaluate_localization(
         args.backbone,

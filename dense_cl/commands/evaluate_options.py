@@ -1,9 +1,11 @@
 """Options that several tasks of ``dense-cl evaluate`` share, and what they mean."""
 
 import argparse
+import math
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,49 @@ if TYPE_CHECKING:
     from dense_cl.evaluation.features import Extraction
     from dense_cl.evaluation.image_sets import Splits
     from dense_cl.evaluation.mask_folders import MaskFolders
+
+
+_SIDES = 8, 4096  # pixels of what a backbone is shown
+
+
+def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """Return a type of argument: a whole number between two limits, both allowed."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+        if not low <= value <= high:
+            limits = f"{low} to {high}" if math.isfinite(high) else f"{low} or more"
+            raise argparse.ArgumentTypeError(f"{value} is out of range; it is {limits}")
+        return value
+
+    return parse
+
+
+side = whole(*_SIDES)
+"""Type of an argument: pixels along a side of what a backbone is shown."""
+
+
+def positive(text: str) -> float:
+    """Parse an argument that is a number above 0."""
+    return _real(text, "above 0", lambda value: value > 0)
+
+
+def not_negative(text: str) -> float:
+    """Parse an argument that is a number of 0 or more."""
+    return _real(text, "0 or more", lambda value: value >= 0)
+
+
+def _real(text: str, rule: str, holds: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not (holds(value) and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is out of range; it is {rule}")
+    return value
 
 
 def progress(line: str) -> None:
@@ -30,7 +75,7 @@ def add_extraction(task: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--no-cache", action="store_true", help="keep no features")
     task.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that read images (1)"
+        "--workers", type=whole(0), default=1, metavar="N", help="processes that read images (1)"
     )
 
 
@@ -55,7 +100,7 @@ def add_splits(task: argparse.ArgumentParser) -> None:
     data.add_argument("--train", metavar="PATH", help="a folder by class, or 'path, label' lines")
     data.add_argument("--val", metavar="PATH", help="without it, a fifth of --train")
     data.add_argument("--test", metavar="PATH", help="scored once")
-    data.add_argument("--label-column", type=int, default=1, metavar="N", help="of a line (1)")
+    data.add_argument("--label-column", type=whole(1), default=1, metavar="N", help="of a line (1)")
     task.add_argument(
         "--metric",
         help="'top-1', 'mean per class' or '11-point mAP' (that of the data set; else top-1)",
@@ -107,7 +152,7 @@ def add_folders(options: Any, needed: dict[str, bool], note: str = "") -> None:
 def add_mask_classes(options: Any, required: bool) -> None:
     """Declare what the values of masks mean, in a parser or a group of one."""
     number = options.add_mutually_exclusive_group(required=required)
-    number.add_argument("--num-classes", type=int, metavar="N", help="mask values 0 .. N-1")
+    number.add_argument("--num-classes", type=whole(2), metavar="N", help="mask values 0 .. N-1")
     number.add_argument("--classes", metavar="FILE", help="text file, one class name a line")
     options.add_argument(
         "--ignore", default="255", metavar="V,V", help="mask values that mean void (255)"
@@ -119,8 +164,6 @@ def mask_folders(args: argparse.Namespace, split: str) -> "MaskFolders":
     from dense_cl.evaluation.mask_folders import MaskFolders
 
     num_classes = args.num_classes or len(class_names(args))
-    if num_classes < 2:
-        raise DenseCLError(f"--num-classes {num_classes}: at least two classes are needed.")
     images, masks = getattr(args, f"{split}_images"), getattr(args, f"{split}_masks")
     return MaskFolders.find(images, masks, num_classes, _integers(args.ignore))
 
@@ -132,15 +175,25 @@ def class_names(args: argparse.Namespace) -> list[str]:
     file = Path(args.classes)
     if not file.is_file():
         raise DenseCLError(f"--classes '{file}' does not exist; it is a text file, a name a line.")
-    return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    if len(names) < 2:
+        raise DenseCLError(
+            f"--classes '{file}' names {len(names)} classes; two or more are needed."
+        )
+    return names
 
 
 def size(args: argparse.Namespace) -> tuple[int, int]:
     """Return height and width of ``--size``."""
     words = re.fullmatch(r"(\d+)x(\d+)", args.size)
-    if words is None or "0" in words.groups():
+    if words is None:
         raise DenseCLError(f"--size '{args.size}' is not HEIGHTxWIDTH. Write e.g. 240x320.")
-    return int(words[1]), int(words[2])
+    height, width = int(words[1]), int(words[2])
+    if not _SIDES[0] <= min(height, width) <= max(height, width) <= _SIDES[1]:
+        raise DenseCLError(
+            f"--size '{args.size}' is out of range; sides are {_SIDES[0]} to {_SIDES[1]} pixels."
+        )
+    return height, width
 
 
 def print_segmentation(result: dict[str, Any]) -> None:

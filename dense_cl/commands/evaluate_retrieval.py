@@ -9,8 +9,10 @@ from dense_cl.commands.evaluate_options import (
     class_names,
     extraction,
     mask_folders,
+    positive,
     print_segmentation,
     size,
+    whole,
 )
 
 
@@ -18,10 +20,14 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_mask_folders(task, {"train": True, "test": True})
     task.add_argument("--stage", type=int, default=-1, help="feature map to match (-1, the last)")
-    task.add_argument("--neighbours", type=int, default=30, metavar="K", help="that vote (30)")
-    task.add_argument("--temperature", type=float, default=0.02, help="of their votes (0.02)")
+    task.add_argument("--neighbours", type=whole(1), default=30, metavar="K", help="that vote (30)")
+    task.add_argument("--temperature", type=positive, default=0.02, help="of their votes (0.02)")
     task.add_argument(
-        "--memory", type=int, default=1_000_000, metavar="N", help="training patches kept (1000000)"
+        "--memory",
+        type=whole(1),
+        default=1_000_000,
+        metavar="N",
+        help="training patches kept (1000000)",
     )
     add_extraction(task)
     task.set_defaults(evaluate=run)

@@ -24,10 +24,11 @@ from dense_cl.evaluation.backgrounds import (
     variant,
 )
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
-from dense_cl.evaluation.classification import L2, fit
-from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.classification import L2
+from dense_cl.evaluation.frozen import FrozenBackbone, open_backbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
+from dense_cl.evaluation.logistic import fit_vectors
 from dense_cl.evaluation.objects import CocoImages
 from dense_cl.evaluation.results import make_result
 from dense_cl.sources.base import UnreadableImageError
@@ -81,6 +82,7 @@ def evaluate_backgrounds(
             "backgrounds: size is 32 or more, min_images 2 or more, l2 positive and seed 0 or more;"
             f" got size={size}, min_images={min_images}, l2={l2}, seed={seed}"
         )
+    backbone_name, frozen = open_backbone(backbone, seed)
     sets: dict[str, list[Cutout]] = {}
     left_out: dict[str, Any] = {}
     for what, images in (("train", train), ("test", test)):
@@ -98,33 +100,26 @@ def evaluate_backgrounds(
         )
     left_out["classes"] = [c for c in classes if c not in kept]
     sets = {what: [c for c in cutouts if c.label in kept] for what, cutouts in sets.items()}
-    module = isinstance(backbone, torch.nn.Module)
-    frozen = (
-        FrozenBackbone.wrap(backbone)
-        if isinstance(backbone, torch.nn.Module)
-        else FrozenBackbone.load(backbone, seed)
-    )
     labels = {what: [c.label for c in cutouts] for what, cutouts in sets.items()}
     train_N, test_M = class_numbers(labels["train"], labels["test"])
     memory_ND = _features(
         frozen, ORIGINAL, sets["train"], None, lambda what, *at: progress(f"{what}, train", *at)
     )
-    probe = fit(memory_ND, train_N, len(kept), l2).probe
+    (linear,) = fit_vectors(memory_ND, train_N, len(kept), [l2], standardise=True)
     unit_ND = F.normalize(memory_ND, dim=1)
     right: dict[str, dict[str, Tensor]] = {"knn": {}, "linear": {}}
     for name in VARIANTS:
         chosen = donors(name, labels["test"], seed)
         query_MD = _features(frozen, name, sets["test"], chosen, progress)
         votes = knn_votes(unit_ND, train_N, F.normalize(query_MD, dim=1), len(kept))
-        logits = probe.logits([query_MD[:, :, None, None]], (1, 1))[:, :, 0, 0]
         right["knn"][name] = votes.argmax(dim=1) == test_M
-        right["linear"][name] = logits.argmax(dim=1) == test_M
+        right["linear"][name] = linear.logits(query_MD).argmax(dim=1) == test_M
     hits = {c: {name: found.double() for name, found in by.items()} for c, by in right.items()}
     for by in hits.values():
         by |= {gap: by[first] - by[second] for gap, (first, second) in GAPS.items()}
     return make_result(
         "backgrounds",
-        type(backbone).__name__ if module else str(backbone),
+        backbone_name,
         seed,
         {c: {name: float(found.mean()) for name, found in by.items()} for c, by in hits.items()},
         [
@@ -193,5 +188,4 @@ def _features(
         ]
         parts.append(frozen.pooled(torch.from_numpy(np.stack(batch))))
     progress(f"features of {name}", len(cutouts), len(cutouts))
-    # Cloned outside of inference mode, so that autograd may use them.
-    return torch.cat(parts).clone()
+    return torch.cat(parts)

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.class_scores import top_1
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.image_sets import check_classes
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_predictions
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
-from dense_cl.evaluation.linear_probe import Fit, fit_linear_probe
+from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
+from dense_cl.evaluation.logistic import fit_vectors
 from dense_cl.evaluation.pictures import Pictures
 from dense_cl.evaluation.results import make_result
 
@@ -35,7 +36,7 @@ def evaluate_classification(
 
     Two classifiers learn from ``train``: the weighted vote of the nearest neighbours (fixed
     settings, ``dense_cl.evaluation.knn``) and multinomial logistic regression on standardised
-    features, solved to convergence (``dense_cl.evaluation.linear_probe`` on 1x1 maps).
+    features, solved to convergence (``dense_cl.evaluation.logistic``).
 
     Args:
         backbone: exported file, ``random``, ``random:ARCH``, or a module.
@@ -54,6 +55,7 @@ def evaluate_classification(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    check_penalties(l2)
     if len(l2) > 1 and val is None:
         raise DenseCLError(
             f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
@@ -69,21 +71,19 @@ def evaluate_classification(
     }
     numbers = dict(zip(sets, class_numbers(*(s.names for s in sets.values())), strict=True))
     num_classes = int(numbers["training"].max()) + 1
+    train_vectors = features["training"], numbers["training"], num_classes
 
-    fits: dict[float, Fit] = {}
-    val_scores: dict[float, float] = {}
-    for strength in l2:
-        fits[strength] = fit(features["training"], numbers["training"], num_classes, strength)
-        line = f"l2 {strength:g}: loss {fits[strength].loss:.4f}"
-        if val is not None and len(l2) > 1:
-            val_scores[strength] = linear_accuracy(
-                fits[strength], features["validation"], numbers["validation"]
-            )
-            line += f", validation accuracy {100 * val_scores[strength]:.1f}"
-        progress(line)
-    chosen = max(val_scores, key=val_scores.__getitem__) if val_scores else l2[0]
+    def validation(fit: LinearFit) -> float:
+        return top_1(fit.logits(features["validation"]), numbers["validation"])
+
+    fit, val_scores = best_fit(
+        fit_vectors(*train_vectors, l2, standardise=True),
+        l2,
+        validation if len(l2) > 1 else None,
+        progress,
+    )
     truth = numbers["test"]
-    linear = linear_predictions(fits[chosen], features["test"]) == truth
+    linear = truth == fit.logits(features["test"]).argmax(dim=1)
     knn = truth == knn_predictions(
         features["training"], numbers["training"], features["test"], num_classes
     )
@@ -104,21 +104,5 @@ def evaluate_classification(
         },
         **scores,
         val={f"{strength:g}": value for strength, value in val_scores.items()},
-        fit={"l2": chosen, "converged": fits[chosen].converged, "loss": fits[chosen].loss},
+        fit={"l2": fit.l2, "converged": fit.converged, "loss": fit.loss},
     )
-
-
-def fit(features_ND: Tensor, labels_N: Tensor, num_classes: int, l2: float) -> Fit:
-    """Fit multinomial logistic regression: the segmentation probe on maps of one cell."""
-    maps, cells = features_ND[:, :, None, None], list(labels_N.reshape(-1, 1, 1))
-    return fit_linear_probe([maps], cells, num_classes, l2, grid=(1, 1))
-
-
-def linear_predictions(fitted: Fit, features_ND: Tensor) -> Tensor:
-    """Return (N,) classes of highest logit."""
-    return fitted.probe.logits([features_ND[:, :, None, None]], (1, 1))[:, :, 0, 0].argmax(dim=1)
-
-
-def linear_accuracy(fitted: Fit, features_ND: Tensor, labels_N: Tensor) -> float:
-    """Return the share of images whose class has the highest logit."""
-    return (linear_predictions(fitted, features_ND) == labels_N).double().mean().item()

@@ -37,6 +37,10 @@ class Recipe:
     seed: int = 0
 
 
+class DivergedError(DenseCLError):
+    """The loss of a fine-tuning is no number any more."""
+
+
 class Classifier(nn.Module):
     """A linear layer on the vectors of a backbone; takes uint8 RGB images (N, H, W, 3)."""
 
@@ -72,7 +76,8 @@ def fine_tune(
         recipe: steps, size and seed.
 
     Raises:
-        DenseCLError: an image cannot be read, or the loss is no number any more.
+        DivergedError: the loss is no number any more.
+        DenseCLError: an image cannot be read.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -94,7 +99,7 @@ def fine_tune(
             else:
                 loss = F.cross_entropy(logits, wanted)
             if not loss.isfinite():
-                raise DenseCLError(
+                raise DivergedError(
                     f"fine-tuning at rate {rate:g}, decay {decay:g} diverged; leave this rate out."
                 )
             optimizer.zero_grad()

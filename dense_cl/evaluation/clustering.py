@@ -65,6 +65,8 @@ def evaluate_clustering(
         )
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
+    options.progress(f"checking {len(photos)} masks")
+    photos.check()
     (maps,) = options.maps(frozen, photos.pictures(size), [stage], "clustered")
     points = F.normalize(maps.transpose(0, 1).flatten(1).T, dim=1)
     largest = max([photos.num_classes, *clusters])

@@ -130,7 +130,8 @@ def choose_splits(
     Raises:
         DenseCLError: both, neither or half of it is given; or a data set without a metric.
     """
-    if bool(dataset) == bool(train or test or val) or (dataset and not root):
+    _check_root(dataset, root)
+    if bool(dataset) == bool(train or test or val):
         raise DenseCLError("give either --dataset and --root, or --train and --test.")
     if dataset is None or root is None:
         if not (train and test):
@@ -146,6 +147,16 @@ def choose_splits(
     return Splits.of(parts[0], parts[-1], parts[1] if known.val else None), known.metric
 
 
+def _check_root(dataset: str | None, root: str | Path | None) -> None:
+    if dataset and not root:
+        raise DenseCLError(
+            f"--dataset {dataset} needs --root, the folder that holds "
+            f"{find_dataset(dataset).place}. Nothing is downloaded."
+        )
+    if root and not dataset:
+        raise DenseCLError(f"--root '{root}' needs --dataset; the names are {', '.join(DATASETS)}.")
+
+
 def choose_images(
     dataset: str | None, root: str | Path | None, images: Sequence[str] | None, column: int = 1
 ) -> LabelledImages:
@@ -154,7 +165,8 @@ def choose_images(
     Raises:
         DenseCLError: both, neither or half of it is given; or images have several classes.
     """
-    if bool(dataset) == bool(images) or (dataset and not root):
+    _check_root(dataset, root)
+    if bool(dataset) == bool(images):
         raise DenseCLError("give either --dataset and --root, or --images.")
     if dataset is None or root is None:
         return LabelledImages.joined([LabelledImages.find(path, column) for path in images or ()])

@@ -124,7 +124,7 @@ def _compute(
         num_workers=workers,
         collate_fn=_stack,
     )
-    for images in loader:
+    for images in _surviving(loader):
         if isinstance(images, DenseCLError):
             raise images
         if stages is None:
@@ -133,6 +133,19 @@ def _compute(
             found = backbone.chosen_stages(images, stages)
         tell(len(images))
         yield [np.ascontiguousarray(each.float().numpy()) for each in found]
+
+
+def _surviving(loader: "DataLoader[Any]") -> Iterator[Tensor | DenseCLError]:
+    """Yield the batches of a loader; the death of a worker is an error with a mend."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DenseCLError(
+            "a process that reads images was killed, as happens when memory runs out. Choose a "
+            "smaller --size, or --workers 0."
+        ) from error
 
 
 def _stack(images: list[Tensor | DenseCLError]) -> Tensor | DenseCLError:

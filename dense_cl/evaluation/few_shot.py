@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
@@ -51,6 +52,12 @@ def evaluate_few_shot(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    if way < 2 or min(shot, query, episodes) < 1:
+        raise DenseCLError(
+            f"{episodes} episodes, {way}-way {shot}-shot with {query} queries: two ways and one of "
+            "each other are needed."
+        )
+    images.check_files()
     (labels,) = class_numbers(images.names)
     drawn = sample_episodes(labels, way, shot, query, episodes, seed)  # too few images fail first
     name, frozen = open_backbone(backbone, seed)

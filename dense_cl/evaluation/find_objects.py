@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.frozen import FrozenBackbone, stage_maps
+from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.localization_metrics import THRESHOLD
 from dense_cl.models.grad_cam import score_grad_cam
 from dense_cl.regions.saliency.found_object import FoundObject, standardised
@@ -105,13 +105,13 @@ def find_objects(
         DenseCLError: the backbone has no such stage.
     """
     batch = torch.from_numpy(scaled(image, settings.size))[None]
-    dense, last = stage_maps(backbone, iter([batch]), (settings.stage, -1))
+    dense, last = backbone.chosen_stages(batch, (settings.stage, -1))
     grid = standardised(dense[0].permute(1, 2, 0).double().numpy())
     views = _key_views(settings.keys, _SMALLEST * round(settings.size / _SMALLEST))(
         image, (settings.seed, number, 0)
     )
     keys = torch.stack([torch.from_numpy(view.image) for view in views])
-    key_KC = stage_maps(backbone, iter([keys]), (-1,))[0].mean(dim=(2, 3))
+    key_KC = backbone.chosen_stages(keys, (-1,))[0].mean(dim=(2, 3))
     return Found(
         lost(grid, settings.k_patches),
         token_cut(grid, settings.tau),

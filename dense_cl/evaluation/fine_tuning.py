@@ -16,7 +16,13 @@ from torch import nn
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.class_scores import METRICS
-from dense_cl.evaluation.classifier_training import BATCH, Recipe, fine_tune, predict
+from dense_cl.evaluation.classifier_training import (
+    BATCH,
+    DivergedError,
+    Recipe,
+    fine_tune,
+    predict,
+)
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
@@ -59,17 +65,27 @@ def evaluate_fine_tuning(
         raise DenseCLError(f"metric '{metric}' is not known.{nearest(metric, METRICS)}")
     name, frozen = open_backbone(backbone, recipe.seed)
     targets, classes = splits.targets(multi_label=metric == MAP)
+    progress("reading all images once, so that none fails later")
+    for images in splits.by_name().values():
+        for index in range(len(images)):
+            images.source.load(index)
     grid = [(rate, decay / rate) for rate in rates for decay in decays]
     val = {}
     if len(grid) > 1:
         for rate, decay in grid:
-            tuned = fine_tune(
-                frozen, splits.train, targets["training"], classes, rate, decay, recipe
-            )
+            try:
+                tuned = fine_tune(
+                    frozen, splits.train, targets["training"], classes, rate, decay, recipe
+                )
+            except DivergedError as error:  # the other settings still count
+                progress(str(error))
+                continue
             logits = predict(tuned, splits.val, recipe)
             val[rate, decay] = METRICS[metric](logits, targets["validation"])
             progress(f"rate {rate:g}, decay {decay:g}: {100 * val[rate, decay]:.1f} on validation")
-    chosen = max(grid, key=lambda pair: val.get(pair, 0.0))
+        if not val:
+            raise DivergedError(f"all {len(grid)} fine-tunings diverged; try smaller --rates.")
+    chosen = max(val or grid, key=lambda pair: val.get(pair, 0.0))
     both = LabelledImages.joined([splits.train, splits.val])
     labels = torch.cat([targets["training"], targets["validation"]])
     tuned = fine_tune(frozen, both, labels, classes, *chosen, recipe)

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.models.backbones import image_vectors
-from dense_cl.transfer.loading import load_backbone, load_backbone_weights, resnet_depth
+from dense_cl.transfer.loading import load_backbone_weights, rebuild, resnet_depth
 from dense_cl.transfer.weights_file import read_weights
 
 RANDOM = "random"
@@ -88,7 +88,7 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
-        return tuple(stage.cpu() for stage in self.module(self.normalised(images_NHWC)))
+        return tuple(_finite(stage.cpu()) for stage in self.module(self.normalised(images_NHWC)))
 
     def chosen_stages(self, images_NHWC: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Return some of the stage maps.
@@ -109,7 +109,7 @@ class FrozenBackbone:
     def pooled(self, images_NHWC: Tensor) -> Tensor:
         """Return a vector per image, (N, C), float32 on the CPU: see ``image_vectors``."""
         parts = [
-            image_vectors(self.module, self.normalised(part)).float().cpu()
+            _finite(image_vectors(self.module, self.normalised(part)).float().cpu())
             for part in images_NHWC.split(_BATCH)
         ]
         return torch.cat(parts)
@@ -120,17 +120,18 @@ class FrozenBackbone:
         return scaled.permute(0, 3, 1, 2)
 
 
-def stage_maps(
-    backbone: FrozenBackbone, batches: Iterator[Tensor], stages: Sequence[int]
-) -> list[Tensor]:
-    """Return the chosen stages of all images, (N, C_s, h_s, w_s) each, in ordinary tensors.
+def _finite(features: Tensor) -> Tensor:
+    """Return features as they are.
 
     Raises:
-        DenseCLError: the backbone has no such stage.
+        DenseCLError: they are not numbers, of which every score would be nonsense.
     """
-    rows = zip(*(backbone.chosen_stages(images, stages) for images in batches), strict=True)
-    # Cloned outside of inference mode, so that autograd may use them.
-    return [torch.cat(row).clone(memory_format=torch.contiguous_format) for row in rows]
+    if not features.isfinite().all():
+        raise DenseCLError(
+            "the backbone's features are not finite: its weights are broken, or overflow. Export "
+            "an earlier checkpoint."
+        )
+    return features
 
 
 def open_backbone(backbone: str | Path | nn.Module, seed: int = 0) -> tuple[str, FrozenBackbone]:
@@ -140,8 +141,26 @@ def open_backbone(backbone: str | Path | nn.Module, seed: int = 0) -> tuple[str,
     return str(backbone), FrozenBackbone.load(backbone, seed)
 
 
+def untrained(backbone: str | Path, seed: int = 0) -> FrozenBackbone:
+    """Build the architecture of ``FILE`` or ``FILE:ARCH`` with random weights.
+
+    Raises:
+        DenseCLError: see ``FrozenBackbone.load``.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FrozenBackbone.wrap(_build(str(backbone))[0])
+
+
 def _from_file(text: str) -> nn.Module:
-    """Build what ``FILE`` or ``FILE:ARCH`` names."""
+    """Load what ``FILE`` or ``FILE:ARCH`` names."""
+    module, file = _build(text)
+    load_backbone_weights(module, file, quiet=True)
+    return module
+
+
+def _build(text: str) -> tuple[nn.Module, str]:
+    """Build what ``FILE`` or ``FILE:ARCH`` names, and return it and the file."""
     file, _, architecture = (text, "", "") if Path(text).is_file() else text.rpartition(":")
     if not Path(file or text).is_file():
         raise DenseCLError(
@@ -150,19 +169,20 @@ def _from_file(text: str) -> nn.Module:
         )
     weights = read_weights(file)
     depth = resnet_depth(weights.state_dict)
+    module: Any
     if not architecture and "architecture" in weights.meta:
-        return load_backbone(file)
-    if not architecture and depth is None:
+        module = rebuild(weights.meta["architecture"], file)
+    elif not architecture and depth is None:
         raise DenseCLError(
-            f"'{file}' does not say which architecture it is, and its keys are those of no ResNet "
-            f"({weights.layout}). Write its name behind it, as in '{file}:vit_small_patch16_224'; "
-            "timm's names are known."
+            f"'{file}' does not say which architecture it is, and its keys are those of no "
+            f"complete ResNet ({weights.layout}). Write its name behind it, as in "
+            f"'{file}:resnet18' or '{file}:vit_small_patch16_224'; timm's names are known."
         )
-    module: Any = build_backbone(_architecture(architecture or f"resnet{depth}"))
-    load_backbone_weights(module, file, quiet=True)
+    else:
+        module = build_backbone(_architecture(architecture or f"resnet{depth}"))
     if "normalization" in weights.meta:
         module.normalization = dict(weights.meta["normalization"])
-    return module
+    return module, file
 
 
 def _architecture(name: str) -> dict[str, Any]:

@@ -62,16 +62,23 @@ class Splits:
 
 
 def check_classes(sets: Mapping[str, LabelledImages]) -> None:
-    """Check that every label has a training image.
+    """Check, before long work, that there is something to tell apart and all files are there.
 
     Args:
         sets: by what messages call them, ``training`` among them.
 
     Raises:
-        DenseCLError: the first label without one, and the nearest name there is.
+        DenseCLError: fewer than two classes; the first label without a training image, and the
+            nearest name there is; or a missing or empty image file.
     """
     known = _names(sets["training"])
+    if len(known) < 2:
+        raise DenseCLError(
+            f"two classes or more are needed, and the training images have {len(known)} "
+            f"({', '.join(known)}). Is it the right label column, or the right folder?"
+        )
     for what, images in sets.items():
+        images.check_files()
         unknown = sorted(_names(images) - known)
         if unknown:
             raise DenseCLError(

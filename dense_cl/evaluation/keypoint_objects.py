@@ -56,9 +56,19 @@ class ObjectCrops(ImageSource):
         return f"{photo}[{x:g},{y:g},{width:g},{height:g}]"
 
     def load(self, index: int) -> NDArray[np.uint8]:
-        """Return the box as (H, W, 3) uint8 RGB."""
+        """Return the box as (H, W, 3) uint8 RGB.
+
+        Raises:
+            DenseCLError: the photo cannot be read, or is smaller than its annotations say.
+        """
         photo = self.photos.load(self.objects[index].image)
         x1, y1, x2, y2 = self.pixels(index)
+        if y2 > photo.shape[0] or x2 > photo.shape[1]:
+            raise DenseCLError(
+                f"'{self.photos.name(self.objects[index].image)}' is smaller than its annotations "
+                f"say: {photo.shape[1]}x{photo.shape[0]}, with an object up to ({x2}, {y2}). Give "
+                "the photos that the JSON belongs to."
+            )
         return np.ascontiguousarray(photo[y1:y2, x1:x2])
 
     def pixels(self, index: int) -> tuple[int, int, int, int]:

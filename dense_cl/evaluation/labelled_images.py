@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
-from dense_cl.sources.base import ImageSource
+from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.sources.chain import Chain
 from dense_cl.sources.files import FileSource
 from dense_cl.sources.folder import FolderSource
@@ -111,6 +111,21 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def check_files(self) -> None:
+        """Check that the files of all images are there; what is in them is not looked at.
+
+        Raises:
+            UnreadableImageError: the first that is missing or empty.
+        """
+        if not isinstance(self.source, FileSource):
+            return
+        for index in range(len(self)):
+            name = self.source.name(index)
+            if not os.path.isfile(name):
+                raise UnreadableImageError(name, "no such file")
+            if not os.path.getsize(name):
+                raise UnreadableImageError(name, "empty file")
 
     def subset(self, count: int) -> "LabelledImages":
         """Return at most ``count`` images, evenly spread over the classes as they are sorted."""

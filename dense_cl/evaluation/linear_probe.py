@@ -1,80 +1,34 @@
-"""A linear per-pixel classifier on frozen feature maps, solved to convergence.
+"""A linear per-pixel classifier on frozen feature maps, solved to convergence (``linear_solver``).
 
-The classifier is a 1x1 convolution on standardised features whose logits are upsampled
-bilinearly. With an L2 penalty its cross entropy is a strictly convex function of the weights, so
-the probe has one answer: it is found by full-batch L-BFGS instead of a schedule, and depends on
-neither a seed nor a learning rate.
-
-Upsampling U and convolution W are both linear, so the term of the true class,
-sum_p U(W f)[p, y_p], equals <W, U^T(onehot(y)) f^T>: one constant matrix stands for all labels,
-and only the log-sum-exp is evaluated at the resolution of the label cells.
+The classifier is a 1x1 convolution on standardised features whose logits are upsampled bilinearly
+to the label cells. Upsampling U is linear, so the term of the labels Y is that of U^T Y and the
+logits before it: labels need no more memory than logits do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
-CHUNK = 32  # images whose upsampled logits are in memory at once
+from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.linear_fit import LinearFit
+from dense_cl.evaluation.linear_solver import solve_path
+from dense_cl.evaluation.logistic import softmax
 
-
-@dataclass(frozen=True)
-class LinearProbe:
-    """A 1x1 convolution on raw feature maps (the standardisation is folded in).
-
-    Attributes:
-        weights: (K, C_s) per stage.
-        bias: (K,).
-    """
-
-    weights: tuple[Tensor, ...]
-    bias: Tensor
-
-    def logits(self, stages: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Return (N, K, *size) logits for stage maps (N, C_s, H_s, W_s).
-
-        Each stage's logits are upsampled from its own grid (half-pixel centres), which equals
-        classifying the upsampled features and is cheaper.
-        """
-        total = self.bias.reshape(1, -1, 1, 1)
-        for weight, stage in zip(self.weights, stages, strict=True):
-            coarse = torch.einsum("kc,nchw->nkhw", weight, stage)
-            total = total + functional.interpolate(
-                coarse, size=tuple(size), mode="bilinear", align_corners=False
-            )
-        return total
+_CHUNK = 32  # images whose upsampled logits are in memory at once
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How the optimisation ended.
-
-    Attributes:
-        probe: the classifier.
-        loss: penalised mean cross entropy at the end, in nats.
-        gradient: largest absolute entry of the gradient in the solver's variables.
-        converged: the gradient is within the tolerance.
-        evaluations: number of times the objective was computed.
-    """
-
-    probe: LinearProbe
-    loss: float
-    gradient: float
-    converged: bool
-    evaluations: int
-
-
-def fit_linear_probe(
+def fit_maps(
     stages: Sequence[Tensor],
-    labels: Sequence[Tensor],
+    labels: Iterable[Tensor],
     num_classes: int,
-    l2: float,
+    penalties: Sequence[float],
     grid: tuple[int, int],
     max_iterations: int = 300,
     tolerance: float = 1e-4,
-) -> Fit:
+) -> Iterator[LinearFit]:
     """Minimise mean cross entropy + l2/2 * sum of squared weights (the bias is free).
 
     The penalty acts on the weights of standardised features: a raw penalty would mean something
@@ -85,51 +39,49 @@ def fit_linear_probe(
             float32 or all float64.
         labels: N label maps (h, w) of any size, integer classes, negative = void.
         num_classes: K.
-        l2: strength of the penalty, > 0.
+        penalties: l2 > 0 each, in any order; fits come from the strongest to the weakest.
         grid: rows and columns of label cells laid over each image. All pixels of a cell are
             scored with the logits at its centre; every image has the same total area.
-        max_iterations: L-BFGS iterations at most.
+        max_iterations: L-BFGS iterations for each penalty at most.
         tolerance: stop when every entry of the gradient is below this.
+
+    Raises:
+        DenseCLError: all pixels are void; and see ``solve_path``.
     """
-    spaces = [_Space.fit(stage, l2) for stage in stages]
-    inputs = [space.project(stage) for space, stage in zip(spaces, stages, strict=True)]
-    resizers = [_Resize.between(stage.shape[2:], grid, stage.dtype) for stage in stages]
-    dtype = inputs[0].dtype
-    label_sums, label_counts, counted = _label_sums(inputs, resizers, labels, num_classes, grid)
-    pixels = counted.sum(dtype=torch.float64)
-    # Parameters and sums are float64, or the line search would stall on rounding errors.
-    weights = [torch.zeros(num_classes, x.shape[1], dtype=torch.float64) for x in inputs]
-    bias = torch.zeros(num_classes, dtype=torch.float64)
-    parameters = [tensor.requires_grad_() for tensor in (*weights, bias)]
+    dtype = stages[0].dtype
+    resizers = [_Resize.between(stage.shape[2:], grid, dtype) for stage in stages]
+    counted, sums = _label_sums(resizers, labels, num_classes, grid, dtype)
+    pixels = float(counted.sum(dtype=torch.float64))
+    if not pixels:
+        raise DenseCLError("all pixels of the training masks are void: there is nothing to learn.")
 
-    def objective() -> Tensor:
-        """Return the value and leave its gradient in the parameters."""
-        for parameter in parameters:
-            parameter.grad = torch.zeros_like(parameter)
-        value = -(bias @ label_counts) / pixels
-        for weight, sums, space in zip(weights, label_sums, spaces, strict=True):
-            value = value - (weight * sums).sum() / pixels
-            value = value + 0.5 * l2 * (weight.square() * space.penalty).sum()
-        value.backward()
-        value = value.detach()
-        for start in range(0, len(counted), CHUNK):
-            part = slice(start, start + CHUNK)
-            logits = bias.to(dtype).reshape(1, -1, 1, 1)
-            for x, weight, resize in zip(inputs, weights, resizers, strict=True):
-                logits = logits + resize(torch.einsum("kc,nchw->nkhw", weight.to(dtype), x[part]))
-            term = (counted[part] * logits.logsumexp(1)).sum(dtype=torch.float64) / pixels
-            term.backward()
-            value = value + term.detach()
-        return value
+    def loss(part: slice, logits: list[Tensor]) -> tuple[float, list[Tensor]]:
+        pairs = zip(resizers, logits, strict=True)
+        total, mean = softmax(torch.stack([resize(z) for resize, z in pairs]).sum(dim=0))
+        weight = counted[part]
+        value, slopes = (weight * total).sum(), []
+        for resize, z, labelled in zip(resizers, logits, sums, strict=True):
+            value = value - (labelled[part] * z).sum(dtype=torch.float64)
+            slopes.append((resize.transpose(weight * mean) - labelled[part]) / pixels)
+        return float(value) / pixels, slopes
 
-    evaluations = lbfgs(objective, parameters, max_iterations, tolerance)
-    loss = float(objective())
-    gradient = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
-    raw = [space.to_raw(w.detach()) for space, w in zip(spaces, weights, strict=True)]
-    shift = torch.stack([offset for _, offset in raw]).sum(0)
-    kernels = tuple(weight.to(dtype) for weight, _ in raw)
-    probe = LinearProbe(kernels, (bias.detach() + shift).to(dtype))
-    return Fit(probe, loss, gradient, gradient <= tolerance, evaluations)
+    return solve_path(
+        [stage.flatten(2).transpose(1, 2) for stage in stages], loss, num_classes, penalties,
+        standardise=True, chunk=_CHUNK, max_iterations=max_iterations, tolerance=tolerance,
+    )  # fmt: skip
+
+
+def pixel_logits(fit: LinearFit, stages: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return (N, K, *size) logits of stage maps (N, C_s, H_s, W_s).
+
+    Each stage's logits are upsampled from its own grid (half-pixel centres), which equals
+    classifying the upsampled features and is cheaper.
+    """
+    total = fit.bias.reshape(1, -1, 1, 1)
+    for weight, stage in zip(fit.weights, stages, strict=True):
+        coarse = torch.einsum("kc,nchw->nkhw", weight, stage)
+        total = total + F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+    return total
 
 
 def label_cells(labels: Tensor, grid: tuple[int, int], num_classes: int) -> Tensor:
@@ -143,120 +95,53 @@ def label_cells(labels: Tensor, grid: tuple[int, int], num_classes: int) -> Tens
     Returns:
         (K, *grid) float32 in [0, 1]; a cell sums to 1 minus its void share.
     """
-    shifted = functional.one_hot(labels.long().clamp(min=-1) + 1, num_classes + 1)
+    shifted = F.one_hot(labels.long().clamp(min=-1) + 1, num_classes + 1)
     planes = shifted[..., 1:].permute(2, 0, 1).float()
-    return functional.adaptive_avg_pool2d(planes, grid)
+    return F.adaptive_avg_pool2d(planes, grid)
 
 
-@dataclass(frozen=True)
-class _Space:
-    """The solver's variables: standardised features, rotated to their principal axes and scaled.
-
-    This only preconditions the problem. Features of frozen backbones are strongly correlated;
-    in these variables the curvature is near one in every direction and L-BFGS needs tens of
-    iterations instead of thousands. The penalty on the standardised weights stays what it was:
-    in the new variables it is diagonal.
-    """
-
-    mean: Tensor
-    axes: Tensor  # (C, C), columns map standardised features to variables
-    penalty: Tensor  # (C,)
-
-    @classmethod
-    def fit(cls, stage: Tensor, l2: float) -> "_Space":
-        """Measure (N, C, H, W) features; constant channels get no say."""
-        flat = stage.transpose(0, 1).flatten(1).double()
-        mean, std = flat.mean(1), flat.std(1, correction=0)
-        scale = torch.where(std > 1e-6 * std.max(), 1 / std, 0.0)
-        covariance = torch.cov(flat, correction=0) * scale[:, None] * scale
-        values, vectors = torch.linalg.eigh(covariance)
-        # Softmax curvature is p(1-p): about 0.1 for a classifier that has learnt something.
-        curvature = 0.1 * values.clamp(min=0) + l2
-        axes = scale[:, None] * vectors / curvature.sqrt()
-        return cls(mean, axes, 1 / curvature)
-
-    def project(self, stage: Tensor) -> Tensor:
-        """Return the variables of (N, C, H, W) features, same shape."""
-        centred = stage - self.mean.to(stage.dtype).reshape(1, -1, 1, 1)
-        return torch.einsum("ca,nchw->nahw", self.axes.to(stage.dtype), centred).contiguous()
-
-    def to_raw(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (K, C) weight on raw features and the (K,) bias it brings along."""
-        raw = weight @ self.axes.T
-        return raw, -(raw @ self.mean)
+def _label_sums(
+    resizers: Sequence["_Resize"],
+    labels: Iterable[Tensor],
+    num_classes: int,
+    grid: tuple[int, int],
+    dtype: torch.dtype,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the labelled share of each cell (N, *grid, 1), and U^T Y of each stage (N, R_s, K)."""
+    counted: list[Tensor] = []
+    sums: list[list[Tensor]] = [[] for _ in resizers]
+    for label in labels:
+        cells = label_cells(label, grid, num_classes).permute(1, 2, 0)[None].to(dtype).contiguous()
+        counted.append(cells.sum(dim=3, keepdim=True))
+        for each, resize in zip(sums, resizers, strict=True):
+            each.append(resize.transpose(cells))
+    return torch.cat(counted), [torch.cat(each) for each in sums]
 
 
 @dataclass(frozen=True)
 class _Resize:
     """Bilinear resizing (half-pixel centres) as two matrix products: fast in both directions."""
 
-    rows: Tensor
-    columns: Tensor
+    rows: Tensor  # (H, h)
+    columns: Tensor  # (W, w)
 
     @classmethod
     def between(cls, source: Sequence[int], target: Sequence[int], dtype: torch.dtype) -> "_Resize":
         sizes = zip(source, target, strict=True)
         return cls(*(_interpolation_matrix(a, b).to(dtype) for a, b in sizes))
 
-    def __call__(self, maps: Tensor) -> Tensor:
-        return self.rows @ (maps @ self.columns.T)
+    def __call__(self, places: Tensor) -> Tensor:
+        """Map (n, h * w, K) to (n, H, W, K)."""
+        wide = self.columns @ places.unflatten(1, (self.rows.shape[1], -1))
+        return (self.rows @ wide.flatten(2)).unflatten(2, (len(self.columns), -1))
 
-    def transpose(self, maps: Tensor) -> Tensor:
-        return self.rows.T @ (maps @ self.columns)
+    def transpose(self, cells: Tensor) -> Tensor:
+        """Map (n, H, W, K) to (n, h * w, K)."""
+        wide = (self.rows.T @ cells.flatten(2)).unflatten(2, (len(self.columns), -1))
+        return (self.columns.T @ wide).flatten(1, 2)
 
 
 def _interpolation_matrix(source: int, target: int) -> Tensor:
     """(target, source) weights of 1-D linear interpolation."""
     unit = torch.eye(source)[None]
-    return functional.interpolate(unit, size=target, mode="linear", align_corners=False)[0].T
-
-
-def _label_sums(
-    inputs: Sequence[Tensor],
-    resizers: Sequence[_Resize],
-    labels: Sequence[Tensor],
-    num_classes: int,
-    grid: tuple[int, int],
-) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Reduce the labels to what the objective needs of them.
-
-    Returns:
-        sum_n U^T(cells_n) f_n^T for each stage, (K, C_s); the class totals (K,); the labelled
-        share of each cell, (N, *grid).
-    """
-    sums = [torch.zeros(num_classes, x.shape[1], dtype=torch.float64) for x in inputs]
-    totals = torch.zeros(num_classes, dtype=torch.float64)
-    counted = []
-    for start in range(0, len(labels), CHUNK):
-        part = slice(start, start + CHUNK)
-        cells = torch.stack([label_cells(y, grid, num_classes) for y in labels[part]])
-        cells = cells.to(inputs[0].dtype)
-        for x, resize, total in zip(inputs, resizers, sums, strict=True):
-            total += torch.einsum("nkhw,nchw->kc", resize.transpose(cells), x[part])
-        totals += cells.sum(dim=(0, 2, 3))
-        counted.append(cells.sum(1))
-    return sums, totals, torch.cat(counted)
-
-
-def lbfgs(
-    objective: Callable[[], Tensor], parameters: list[Tensor], max_iterations: int, tolerance: float
-) -> int:
-    """Minimise in place; return how often the objective was computed.
-
-    Args:
-        objective: returns the value and leaves its gradient in the parameters.
-        parameters: float64, where to begin.
-        max_iterations: steps at most.
-        tolerance: stop when every entry of the gradient is below this.
-    """
-    optimizer = torch.optim.LBFGS(
-        parameters,
-        max_iter=max_iterations,
-        max_eval=2 * max_iterations,
-        history_size=30,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
-    optimizer.step(objective)
-    return int(optimizer.state[parameters[0]]["func_evals"])
+    return F.interpolate(unit, size=target, mode="linear", align_corners=False)[0].T

@@ -1,5 +1,6 @@
 """Where a frozen backbone sees objects, against where they are: CorLoc, pointing, IoU, saliency."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from dense_cl.evaluation.find_objects import (
     LocalizationSettings,
     find_objects,
 )
-from dense_cl.evaluation.frozen import FrozenBackbone
+from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.localization_metrics import (
     HIT_IOU,
     best_ious,
@@ -76,17 +77,15 @@ def evaluate_localization(
     Raises:
         DenseCLError: wrong input, or no image with objects.
     """
-    module = isinstance(backbone, torch.nn.Module)
-    frozen = (
-        FrozenBackbone.wrap(backbone)
-        if isinstance(backbone, torch.nn.Module)
-        else FrozenBackbone.load(backbone, settings.seed)
-    )
+    name, frozen = open_backbone(backbone, settings.seed)
     values: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     records: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     without = outside = 0
     chosen = spread(len(images), limit)
+    for number in chosen:  # what is wrong stops the run at once, not after hours
+        with contextlib.suppress(UnreadableImageError):
+            images.load(number)
     for done, number in enumerate(chosen):
         progress(done, len(chosen))
         try:
@@ -122,7 +121,7 @@ def evaluate_localization(
             means[score][finder], intervals[score][finder] = mean, list(interval)
     return make_result(
         "localization",
-        type(backbone).__name__ if module else str(backbone),
+        name,
         settings.seed,
         dict(means),
         records,

@@ -3,10 +3,10 @@
 The protocol of "How Well Do Self-Supervised Models Transfer?" (arXiv 2011.13377), after
 ``linear.py`` of linusericsson/ssl-transfer: 45 penalties, log-spaced, the first of the best on
 validation is taken, and the classifier is fitted again to training and validation images. What
-differs: each fit goes on to the minimum (see ``logistic``); test is scored once.
+differs: each fit goes on to the minimum (see ``linear_solver``); test is scored once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
-from dense_cl.evaluation.logistic import Logistic, fit_path, l2_grid
+from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
+from dense_cl.evaluation.logistic import fit_path, l2_grid
 from dense_cl.evaluation.pictures import Pictures
 from dense_cl.evaluation.results import make_result
 
@@ -56,7 +57,8 @@ def evaluate_many_shot(
     """
     if metric not in METRICS:
         raise DenseCLError(f"metric '{metric}' is not known.{nearest(metric, METRICS)}")
-    grid = sorted(penalties or l2_grid())
+    grid = sorted(set(penalties or l2_grid()))
+    check_penalties(grid)
     options = extraction or Extraction()
     name, frozen = open_backbone(backbone, seed)
     targets, classes = splits.targets(multi_label=metric == MAP)
@@ -65,14 +67,14 @@ def evaluate_many_shot(
         for what, images in splits.by_name().items()
     }
     train = features["training"], targets["training"], classes
-    val = _validate(
-        fit_path(*train, grid), features["validation"], targets["validation"], METRICS[metric],
-        options.progress, len(grid),
-    )  # fmt: skip
-    chosen = max(grid, key=lambda l2: val[l2])  # the first of several
+
+    def validation(fit: LinearFit) -> float:
+        return METRICS[metric](fit.logits(features["validation"]), targets["validation"])
+
+    best, val = best_fit(fit_path(*train, grid), grid, validation, options.progress)
     both = [torch.cat([x["training"], x["validation"]]) for x in (features, targets)]
     # Down to the chosen penalty in larger steps: a warm start saves time, but decides nothing.
-    *_, final = fit_path(both[0], both[1], classes, [l2 for l2 in grid if l2 >= chosen][::4])
+    *_, final = fit_path(both[0], both[1], classes, [l2 for l2 in grid if l2 >= best.l2][::4])
     logits, truth = final.logits(features["test"]), targets["test"]
     scores, records = label_records(logits, truth, splits.test)
     return make_result(
@@ -89,28 +91,9 @@ def evaluate_many_shot(
         },
         metric=metric,
         score=METRICS[metric](logits, truth),
-        val={f"{l2:g}": val[l2] for l2 in grid},
-        fit={"l2": chosen, "converged": final.converged, "loss": final.loss},
+        val={f"{l2:g}": value for l2, value in val.items()},
+        fit={"l2": final.l2, "converged": final.converged, "loss": final.loss},
     )
-
-
-def _validate(
-    fits: Iterable[Logistic],
-    features: Tensor,
-    targets: Tensor,
-    score: Callable[[Tensor, Tensor], float],
-    progress: Callable[[str], None],
-    total: int,
-) -> dict[float, float]:
-    """Return the validation score of every fit."""
-    scores: dict[float, float] = {}
-    for number, fit in enumerate(fits, start=1):
-        scores[fit.l2] = score(fit.logits(features), targets)
-        progress(
-            f"penalty {number} of {total}, {fit.l2:.3g}: validation {100 * scores[fit.l2]:.1f}"
-            + ("" if fit.converged else f" (gradient {fit.gradient:.1g} left)")
-        )
-    return scores
 
 
 def label_records(

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.pictures import Pictures
-from dense_cl.sources.decode import decode_image
-from dense_cl.sources.files import FileSource
+from dense_cl.sources.files import FileSource, load_image
 
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
@@ -68,12 +67,21 @@ class MaskFolders:
         """Return the photos resized to (height, width)."""
         return Pictures(FileSource("", [str(image) for image, _ in self.pairs]), "whole", size)
 
+    def check(self) -> None:
+        """Read every photo and mask, so that a wrong one is named before long work.
+
+        Raises:
+            DenseCLError: see ``labels``.
+        """
+        for index in range(len(self)):
+            self.labels(index)
+
     def labels(self, index: int) -> Tensor:
         """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.
 
         Raises:
-            DenseCLError: the mask is unreadable, coloured, of another size than its photo, or
-                holds a value that is neither a class nor ignored.
+            DenseCLError: the photo or the mask is unreadable; or the mask is coloured, of another
+                size than its photo, or holds a value that is neither a class nor ignored.
         """
         image_file, mask_file = self.pairs[index]
         try:
@@ -86,17 +94,13 @@ class MaskFolders:
                 f"mask '{mask_file}' is a {mode} picture; a mask has one channel whose values "
                 "are class indices. Convert the colours to indices first."
             )
-        height, width = self._photo(index).shape[:2]
+        height, width = load_image(image_file).shape[:2]
         if values.shape != (height, width):
             raise DenseCLError(
                 f"mask '{mask_file}' is {values.shape[1]}x{values.shape[0]} but its image "
                 f"'{image_file}' is {width}x{height}. They must be equally large."
             )
         return self._classes(values.astype(np.int64), mask_file)
-
-    def _photo(self, index: int) -> np.ndarray:
-        file = self.pairs[index][0]
-        return decode_image(file.read_bytes(), str(file))
 
     def _classes(self, values: np.ndarray, file: Path) -> Tensor:
         void = np.isin(values, list(self.ignore))
@@ -105,7 +109,7 @@ class MaskFolders:
             raise DenseCLError(
                 f"mask '{file}' holds the value {wrong[0]}, which is neither one of the classes "
                 f"0..{self.num_classes - 1} nor ignored ({sorted(self.ignore)}). Add it to "
-                "--ignore if it means void, or raise --num-classes."
+                "--ignore if it means void; else name it in --classes or raise --num-classes."
             )
         return torch.from_numpy(np.where(void, VOID, values).astype(np.int16))
 
@@ -113,7 +117,9 @@ class MaskFolders:
 def _files(folder: Path, suffixes: set[str], what: str) -> dict[Path, Path]:
     """Map each file's path under ``folder``, without suffix, to the file."""
     if not folder.is_dir():
-        raise DenseCLError(f"folder of {what} '{folder}' does not exist.")
+        raise DenseCLError(
+            f"folder of {what} '{folder}' does not exist. Give the folder that holds them."
+        )
     found = {
         file.relative_to(folder).with_suffix(""): file
         for file in sorted(folder.rglob("*"))

@@ -6,7 +6,9 @@
 are not 0, as [true class, predicted class, count].
 """
 
+import errno
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,26 @@ def make_result(
         "versions": versions(),
         "records": list(records),
     }
+
+
+def check_writable(file: str | Path) -> None:
+    """Check, before long work, that a file can be written; make its folder.
+
+    Raises:
+        DenseCLError: it is a folder, or its folder cannot be made or written to.
+    """
+    path = Path(file)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DenseCLError(
+            f"'{file}' cannot be written ({error.strerror}). Name a file in a folder that can be "
+            "written to."
+        ) from None
 
 
 def write_result(result: Mapping[str, Any], file: str | Path) -> None:

@@ -68,6 +68,9 @@ def evaluate_retrieval(
         )
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
+    for what, folders in (("training", train), ("test", test)):
+        options.progress(f"checking {len(folders)} {what} masks")
+        folders.check()
     (maps,) = options.maps(frozen, train.pictures(size), [stage], "training")
     features_ND, shares_NK = _memory(maps, train, memory, seed)
     (queries,) = options.maps(frozen, test.pictures(size), [stage], "test")

@@ -16,7 +16,8 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
-from dense_cl.evaluation.linear_probe import Fit, LinearProbe, fit_linear_probe
+from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
+from dense_cl.evaluation.linear_probe import fit_maps, pixel_logits
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
@@ -51,7 +52,7 @@ def evaluate_segmentation(
         val: chooses among several penalties; not needed for one.
         size: (height, width) the photos are resized to.
         stages: indices of the stages used; -1 is the last.
-        l2: penalties to choose from (see ``fit_linear_probe``).
+        l2: penalties to choose from (see ``fit_maps``).
         seed: of a random backbone; nothing else is random.
         classes: names for the result, in the order of the mask values.
         progress: called with a line of text at each step.
@@ -65,33 +66,37 @@ def evaluate_segmentation(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    check_penalties(l2)
     if len(l2) > 1 and val is None:
         raise DenseCLError(
             f"{len(l2)} penalties were given ({', '.join(map(str, l2))}) but no validation images "
             "to choose with. Give --val-images and --val-masks, or a single --l2."
         )
-    labels = [train.labels(index) for index in range(len(train))]  # wrong masks fail first
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction(progress=progress)
-
-    def features(folders: MaskFolders, what: str) -> list[Tensor]:
-        return options.maps(frozen, folders.pictures(size), stages, what)
-
-    train_maps = features(train, "training")
-    val_maps = features(val, "validation") if val is not None and len(l2) > 1 else []
+    sets = {"training": train, "test": test} | ({"validation": val} if val is not None else {})
+    for what, folders in sets.items():
+        progress(f"checking {len(folders)} {what} masks")
+        folders.check()
+    maps = {
+        what: options.maps(frozen, folders.pictures(size), stages, what)
+        for what, folders in sets.items()
+        if what != "validation" or len(l2) > 1
+    }
     grid = max(1, size[0] // CELL), max(1, size[1] // CELL)
-    fits: dict[float, Fit] = {}
-    val_scores: dict[float, float] = {}
-    for strength in l2:
-        fits[strength] = fit_linear_probe(train_maps, labels, train.num_classes, strength, grid)
-        line = f"l2 {strength:g}: loss {fits[strength].loss:.4f}"
-        if val is not None and val_maps:
-            val_scores[strength] = count(fits[strength].probe, val_maps, val).scores().mean_iou
-            line += f", validation mIoU {100 * val_scores[strength]:.1f}"
-        progress(line)
-    chosen = max(val_scores, key=val_scores.__getitem__) if val_scores else l2[0]
-    fit = fits[chosen]
-    counts = count(fit.probe, features(test, "test"), test)
+
+    def validation(fit: LinearFit) -> float:
+        assert val is not None
+        return count(fit, maps["validation"], val).scores().mean_iou
+
+    labels = (train.labels(index) for index in range(len(train)))
+    fit, val_scores = best_fit(
+        fit_maps(maps["training"], labels, train.num_classes, l2, grid),
+        l2,
+        validation if len(l2) > 1 else None,
+        progress,
+    )
+    counts = count(fit, maps["test"], test)
     scores = counts.scores()
     return make_result(
         "segmentation",
@@ -112,7 +117,7 @@ def evaluate_segmentation(
         iou=iou_by_class(scores, classes),
         val={f"{strength:g}": value for strength, value in val_scores.items()},
         fit={
-            "l2": chosen,
+            "l2": fit.l2,
             "loss": fit.loss,
             "gradient": fit.gradient,
             "converged": fit.converged,
@@ -121,15 +126,17 @@ def evaluate_segmentation(
     )
 
 
-def count(probe: LinearProbe, maps: Sequence[Tensor], folders: MaskFolders) -> PixelCounts:
-    """Count what a probe predicts at the full size of the masks.
+def count(fit: LinearFit, maps: Sequence[Tensor], folders: MaskFolders) -> PixelCounts:
+    """Count what a classifier predicts at the full size of the masks.
 
     Args:
-        probe: fitted classifier.
+        fit: of ``fit_maps``.
         maps: its input stages, (N, C_s, h_s, w_s) each, in the order of ``folders``.
         folders: N photos with masks.
     """
     return PixelCounts.of(
         folders,
-        lambda index, size: probe.logits([m[index : index + 1] for m in maps], size)[0].argmax(0),
+        lambda index, size: pixel_logits(fit, [m[index : index + 1] for m in maps], size)[0].argmax(
+            0
+        ),
     )

@@ -194,13 +194,19 @@ def _check_distinct(results: Sequence[Result]) -> None:
     seen: dict[tuple[str, int], Path] = {}
     for result in results:
         first = seen.setdefault((result.method, result.seed), result.file)
-        if first != result.file or sum(r.file == result.file for r in results) > 1:
+        if first is result.file:
+            continue
+        if first.resolve() == result.file.resolve():
             raise DenseCLError(
-                f"'{first}' and '{result.file}' are both {result.method} on {result.task} with "
-                f"seed {result.seed}. If they are different runs, evaluate them with --seed of "
-                "their pretraining; if they are different methods, write METHOD=PATH; if the "
-                "data differ, METHOD@TASK=PATH."
+                f"'{result.file}' was given twice as {result.method} on {result.task}. Give it "
+                "once; to compare it with itself, give two names: A=PATH B=PATH."
             )
+        raise DenseCLError(
+            f"'{first}' and '{result.file}' are both {result.method} on {result.task} with "
+            f"seed {result.seed}. If they are different runs, evaluate them with --seed of "
+            "their pretraining; if they are different methods, write METHOD=PATH; if the "
+            "data differ, METHOD@TASK=PATH."
+        )
 
 
 def _check_comparable(first: Result, other: Result) -> None:

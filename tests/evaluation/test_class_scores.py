@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_curve
 
 from dense_cl.evaluation.class_scores import (
     average_precision_11,
@@ -29,13 +30,12 @@ def test_golden(golden, case):
 # Few different values, so that ties are common.
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30))
 def test_average_precision_is_that_of_scikit_learns_curve(pairs):
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     scores, positive = (torch.tensor(column) for column in zip(*pairs, strict=True))
     found = average_precision_11(scores.double(), positive)
     if not positive.any():
         assert math.isnan(found)
         return
-    precision, recall, _ = metrics.precision_recall_curve(positive.numpy(), scores.numpy())
+    precision, recall, _ = precision_recall_curve(positive.numpy(), scores.numpy())
     expected = [precision[recall >= level].max() for level in np.linspace(0, 1, 11)]
     assert found == pytest.approx(np.mean(expected))
 

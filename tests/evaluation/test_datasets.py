@@ -250,7 +250,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
         choose_splits("cifar", str(tmp_path), None, None, None)
     with pytest.raises(DenseCLError, match="root .* does not exist"):
         read_split("dtd", tmp_path / "nowhere", "train")
-    with pytest.raises(DenseCLError, match="either --dataset and --root"):
+    with pytest.raises(DenseCLError, match="--dataset dtd needs --root"):
         choose_splits("dtd", None, None, None, None)
     with pytest.raises(DenseCLError, match="either --dataset and --root"):
         choose_splits("dtd", str(tmp_path), "x", None, "y")

@@ -1,5 +1,6 @@
 """Fine-tuning on colours: it learns, repeats itself, and chooses by validation."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation import fine_tuning
 from dense_cl.evaluation.classifier_training import BATCH, Recipe, _order, fine_tune
 from dense_cl.evaluation.fine_tuning import DECAYS, RATES, evaluate_fine_tuning
 from dense_cl.evaluation.frozen import FrozenBackbone
@@ -17,6 +19,7 @@ from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.many_shot import MAP
 from dense_cl.sources.arrays import ArraySource
+from dense_cl.sources.base import UnreadableImageError
 
 
 class Tiny(nn.Module):
@@ -119,3 +122,27 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(out.read_text())
     assert f"{100 * result['score']:.1f}" in capsys.readouterr().out
     assert result["settings"]["images"] == {"training": 12, "validation": 3, "test": 15}
+
+
+def test_a_rate_that_diverges_costs_only_itself() -> None:
+    lines: list[str] = []
+    rates = [1e30, 0.01]
+    result = evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, rates, [0.0], lines.append)
+    assert list(result["val"]) == ["0.01, 0"] and result["fit"]["rate"] == 0.01
+    assert any("rate 1e+30, decay 0 diverged" in line for line in lines)
+    with pytest.raises(DenseCLError, match="all 2 fine-tunings diverged; try smaller --rates"):
+        evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, [1e30, 1e31], [0.0])
+
+
+def test_an_image_that_cannot_be_read_stops_before_training(monkeypatch) -> None:
+    broken = splits()
+
+    class Broken(ArraySource):
+        def load(self, index: int) -> np.ndarray:
+            raise UnreadableImageError("x.png", "empty file")
+
+    source = Broken(np.zeros((len(broken.test), 8, 8, 3), np.uint8), "broken")
+    test = dataclasses.replace(broken.test, source=source)
+    monkeypatch.setattr(fine_tuning, "fine_tune", lambda *_: pytest.fail("training began"))
+    with pytest.raises(UnreadableImageError, match=r"x\.png"):
+        evaluate_fine_tuning(Tiny(), dataclasses.replace(broken, test=test), "top-1", RECIPE)

@@ -82,7 +82,7 @@ def test_the_weakest_of_equally_good_penalties_is_taken_and_training_includes_va
 
 def test_a_fifth_of_training_is_for_validation_as_the_authors_shuffle() -> None:
     source = ArraySource(np.zeros((23, 2, 2, 3), np.uint8), "x")
-    images = LabelledImages(source, ("a",) * 23)
+    images = LabelledImages(source, ("a", *"b" * 22))
     splits = Splits.of(images, images)
     np.random.seed(0)
     indices = list(range(23))

@@ -99,6 +99,27 @@ def test_without_records_seeds_alone_decide(write: Write) -> None:
     assert found["p_value"] == pytest.approx(stats.ttest_rel(values["a"], values["b"]).pvalue)
 
 
+@pytest.mark.parametrize("records", [True, False])
+def test_a_result_does_not_differ_from_itself(write: Write, records: bool, capsys: Any) -> None:
+    more = {} if records else {"records": []}
+    files = [write("a", seed, np.linspace(0, 1, 60) + seed, **more) for seed in range(2)]
+    once = [f"x={files[0]}", f"y={files[0]}"]
+    twice = [*once, *(f"{method}={files[1]}" for method in "xy")]
+    for runs in (once, twice, [f"x={files[0].parent}", f"y={files[0].parent}"]):
+        (found,) = compare(read_results(runs))["tasks"][0]["comparisons"]
+        assert found["difference"] == 0 and found["p_corrected"] == 1 and not found["shown"]
+        assert found["verdict"].startswith("no difference shown between y and x: their")
+    assert main(["compare", *once]) == 0
+    assert "no difference shown" in capsys.readouterr().out
+
+
+def test_one_file_counts_once_for_each_method(write: Write) -> None:
+    file = write("a", 0, np.linspace(0, 1, 60))
+    for runs in ([str(file), str(file)], [str(file), str(file.parent)]):
+        with pytest.raises(DenseCLError, match=r"was given twice as a .* A=PATH B=PATH"):
+            read_results(runs)
+
+
 def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
     file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1})
     assert runs_of(read_results([str(file)]), "knn").images == 0

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dense_cl.engine.state import versions
-from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
+from dense_cl.evaluation.frozen import RANDOM, open_backbone, untrained
 from dense_cl.evaluation.invariance.firing import firing_rates
 from dense_cl.evaluation.invariance.image_sets import ImageSets
 from dense_cl.evaluation.invariance.whitening import Whitening, cosines_within
 from dense_cl.evaluation.statistics import Runs, summary
-from dense_cl.transfer.loading import rebuild
-from dense_cl.transfer.weights_file import read_weights
 
 TOP = (10, 25)  # neurons of the firing-rate score
 
@@ -57,10 +55,10 @@ def evaluate_invariance(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
-    backbones = {"": _frozen(backbone, seed)}
-    twin = _untrained(backbone, seed)
-    if twin is not None:
-        backbones["random_init"] = twin
+    name, frozen = open_backbone(backbone, seed)
+    backbones = {"": frozen}
+    if not isinstance(backbone, nn.Module) and str(backbone).partition(":")[0] != RANDOM:
+        backbones["random_init"] = untrained(backbone, seed)
     progress("features of the reference images")
     batches = list(reference)
     pooled = {name: [each.pooled(b) for b in batches] for name, each in backbones.items()}
@@ -87,7 +85,7 @@ def evaluate_invariance(
     nulls = {name: _plain(scores, groups, seed) for name, scores in found.items() if name}
     return {
         "task": "invariance",
-        "backbone": type(backbone).__name__ if isinstance(backbone, nn.Module) else str(backbone),
+        "backbone": name,
         "seed": seed,
         **_plain(found[""], groups, seed),
         "nulls": nulls,
@@ -147,23 +145,3 @@ def _plain(scores: Scores, groups: Mapping[str, ImageSets], seed: int) -> dict[s
         "intervals": intervals,
         "records": list(records.values()),
     }
-
-
-def _frozen(backbone: str | Path | nn.Module, seed: int) -> FrozenBackbone:
-    if isinstance(backbone, nn.Module):
-        return FrozenBackbone.wrap(backbone)
-    return FrozenBackbone.load(backbone, seed)
-
-
-def _untrained(backbone: str | Path | nn.Module, seed: int) -> FrozenBackbone | None:
-    """Return the architecture of a file with random weights; None if there is nothing to know."""
-    if isinstance(backbone, nn.Module) or str(backbone).partition(":")[0] == RANDOM:
-        return None
-    meta = read_weights(backbone).meta
-    if "architecture" not in meta:
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module: Any = rebuild(meta["architecture"], backbone)
-    module.normalization = dict(meta["normalization"])
-    return FrozenBackbone.wrap(module)

@@ -28,6 +28,11 @@ def verdict(
     p_value = estimate.p_value() if p_value is None else p_value
     detectable = estimate.detectable(alpha) if detectable is None else detectable
     if not math.isfinite(estimate.standard_error):
+        if estimate.value == 0:
+            return (
+                f"no difference shown between {first} and {second}: their scores are the same; how "
+                "sure that is cannot be told from one run each and no records by image"
+            )
         return (
             f"cannot be told: {first} and {second} have one run each and no records by image "
             f"(difference {estimate.value:+.4g})"
