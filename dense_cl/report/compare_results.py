@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.average_precision import SCORES as PRECISIONS
 from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import SegmentationScores
 from dense_cl.evaluation.panoptic_quality import SCORES as QUALITIES
+from dense_cl.evaluation.results import confusions
 from dense_cl.evaluation.statistics import Runs
 
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+", re.IGNORECASE)
@@ -71,9 +73,9 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
     """Put one score of a method's seeds together with what its records say about images.
 
     Records belong to a score if each has a number of the score's name and their mean is the score,
-    if each has a ``confusion`` matrix (rows = truth) and the sum of these gives the score, or if
-    each says which detections found an object, or how many segments were found, and average
-    precision or panoptic quality follow from that.
+    if each has a ``confusion`` matrix (entries of ``results.sparse``) and their sum gives the
+    score, or if each says which detections found an object, or how many segments were found, and
+    average precision or panoptic quality follow from that.
 
     Args:
         results: of one method and task, checked by ``read_results``.
@@ -97,8 +99,11 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
     if every and all(isinstance(record.get(score), int | float) for record in every):
         found = Runs.of_values(seeds, np.array([[r[score] for r in row] for row in rows], float))
     elif every and score in _CONFUSIONS and all("confusion" in record for record in every):
-        counts = np.array([[record["confusion"] for record in row] for row in rows])
-        found = Runs.of_confusions(seeds, counts, score)
+        counts = [
+            confusions({**result.content, "records": row})
+            for result, row in zip(results, rows, strict=True)
+        ]
+        found = Runs.of_confusions(seeds, torch.stack(counts).numpy(), score)
     elif every and precision in PRECISIONS and all(f"{kind}.found" in r for r in every):
         found = Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
     elif every and score in QUALITIES and all("segments" in record for record in every):

@@ -17,6 +17,7 @@ from scipy import stats
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.results import sparse
 from dense_cl.report.compare import compare
 from dense_cl.report.compare_page import comparison_page
 from dense_cl.report.compare_results import method_of, read_results, runs_of
@@ -126,11 +127,14 @@ def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
 
 
 def test_confusions_make_mean_iou(write: Write) -> None:
-    counts = np.random.default_rng(0).integers(1, 9, (60, 3, 3))
+    counts = np.random.default_rng(0).integers(0, 9, (60, 3, 3))
     scores = segmentation_scores(torch.from_numpy(counts.sum(axis=0)))
-    records = [{"image": str(i), "confusion": c.tolist()} for i, c in enumerate(counts)]
+    records = [
+        {"image": str(i), "confusion": sparse(torch.from_numpy(c))} for i, c in enumerate(counts)
+    ]
     stated = {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
-    file = write("a", 0, np.zeros(1), "segmentation", scores=stated, records=records)
+    more: dict[str, Any] = {"scores": stated, "records": records, "settings": {"classes": 3}}
+    file = write("a", 0, np.zeros(1), "segmentation", **more)
     for name in stated:
         runs = runs_of(read_results([str(file)]), name)
         assert runs.images == 60 and runs.scores_S[0] == pytest.approx(stated[name])
