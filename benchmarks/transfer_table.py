@@ -264,7 +264,7 @@ def detection(backbone: str, seed: int, args: argparse.Namespace, folder: Path) 
 def localization(backbone: str, data: Path) -> dict[str, Any]:
     """Where frozen features see objects, beside baselines that look at the middle."""
     from dense_cl.evaluation.localization import evaluate_localization
-    from dense_cl.evaluation.objects import find_images
+    from dense_cl.evaluation.object_files import find_images
 
     val = find_images(str(data / "images"), str(data / "annotations" / "val.json"), None)
     result = evaluate_localization(backbone, val)

@@ -84,6 +84,14 @@ def sparse(counts_KC: Tensor) -> list[list[int]]:
     return torch.cat([places, values[:, None]], dim=1).tolist()
 
 
+def dense(entries: Sequence[Sequence[int]], classes: int) -> Tensor:
+    """Return the (K, K) matrix whose entries ``sparse`` listed."""
+    counts_KK = torch.zeros(classes, classes, dtype=torch.long)
+    for truth, predicted, count in entries:
+        counts_KK[truth, predicted] = count
+    return counts_KK
+
+
 def confusions(result: Mapping[str, Any]) -> Tensor:
     """Return the confusion matrices of all records, (N, K, K) int64, rows = truth.
 
@@ -97,8 +105,4 @@ def confusions(result: Mapping[str, Any]) -> Tensor:
             "image; 'dense-cl evaluate segmentation' and the other dense tasks write them."
         )
     classes = int(result["settings"]["classes"])
-    counts = torch.zeros(len(records), classes, classes, dtype=torch.long)
-    for matrix, record in zip(counts, records, strict=True):
-        for truth, predicted, count in record["confusion"]:
-            matrix[truth, predicted] = count
-    return counts
+    return torch.stack([dense(record["confusion"], classes) for record in records])

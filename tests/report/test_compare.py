@@ -17,9 +17,11 @@ from scipy import stats
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.results import sparse
 from dense_cl.report.compare import compare
 from dense_cl.report.compare_page import comparison_page
-from dense_cl.report.compare_results import method_of, read_results, runs_of
+from dense_cl.report.compare_results import method_of, read_results
+from dense_cl.report.compare_runs import runs_of
 
 Write = Callable[..., Path]
 SETTINGS = {"size": 96, "images": {"test": 60}}
@@ -125,12 +127,17 @@ def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
     assert runs_of(read_results([str(file)]), "knn").images == 0
 
 
-def test_confusions_make_mean_iou(write: Write) -> None:
-    counts = np.random.default_rng(0).integers(1, 9, (60, 3, 3))
+@pytest.mark.parametrize("listed", [True, False])
+def test_confusions_make_mean_iou(write: Write, listed: bool) -> None:
+    counts = np.random.default_rng(0).integers(0, 3, (60, 3, 3))
     scores = segmentation_scores(torch.from_numpy(counts.sum(axis=0)))
     records = [{"image": str(i), "confusion": c.tolist()} for i, c in enumerate(counts)]
     stated = {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy}
-    file = write("a", 0, np.zeros(1), "segmentation", scores=stated, records=records)
+    if listed:  # as evaluate writes them
+        for record, matrix in zip(records, counts, strict=True):
+            record["confusion"] = sparse(torch.from_numpy(matrix))
+    more = {"settings": SETTINGS | {"classes": 3}} if listed else {}
+    file = write("a", 0, np.zeros(1), "segmentation", scores=stated, records=records, **more)
     for name in stated:
         runs = runs_of(read_results([str(file)]), name)
         assert runs.images == 60 and runs.scores_S[0] == pytest.approx(stated[name])

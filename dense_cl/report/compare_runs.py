@@ -1,0 +1,61 @@
+"""One score of a method's runs, and what their records say of the images behind it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.confusion import SegmentationScores
+from dense_cl.evaluation.results import dense
+from dense_cl.evaluation.statistics import Runs
+from dense_cl.report.compare_results import Result
+
+_CONFUSIONS = tuple(name for name in SegmentationScores.__annotations__ if name != "iou")
+_AGREE = 1e-4  # relative error up to which records are what a score was made of
+
+
+def runs_of(results: Sequence[Result], score: str) -> Runs:
+    """Put one score of a method's seeds together with what its records say about images.
+
+    Records belong to a score if each has a number of the score's name and their mean is the score,
+    or if each has a ``confusion`` matrix (rows = truth) and the sum of these gives the score: the
+    entries that are not 0 where the settings say how many ``classes`` there are, else all.
+
+    Args:
+        results: of one method and task, checked by ``read_results``.
+        score: its name.
+
+    Raises:
+        DenseCLError: a result lacks the score.
+    """
+    for result in results:
+        if score not in result.scores:
+            raise DenseCLError(
+                f"'{result.file}' has no score '{score}'.{nearest(score, result.scores)}"
+            )
+    seeds = tuple(result.seed for result in results)
+    stated = np.array([result.scores[score] for result in results], dtype=np.float64)
+    images = sorted(results[0].records)
+    rows = [[result.records[image] for image in images] for result in results]
+    every = [record for row in rows for record in row]
+    found = None
+    if every and all(isinstance(record.get(score), int | float) for record in every):
+        found = Runs.of_values(seeds, np.array([[r[score] for r in row] for row in rows], float))
+    elif every and score in _CONFUSIONS and all("confusion" in record for record in every):
+        classes = [result.content["settings"].get("classes") for result in results]
+        counts = [
+            [_matrix(record["confusion"], number) for record in row]
+            for row, number in zip(rows, classes, strict=True)
+        ]
+        found = Runs.of_confusions(seeds, np.array(counts), score)
+    if found is not None and np.allclose(found.scores_S, stated, rtol=_AGREE, atol=1e-9):
+        return found
+    return Runs(seeds, stated)
+
+
+def _matrix(confusion: Sequence[Sequence[int]], classes: Any) -> NDArray[Any]:
+    if isinstance(classes, int):
+        return dense(confusion, classes).numpy()
+    return np.array(confusion)
