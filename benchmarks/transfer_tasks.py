@@ -25,7 +25,7 @@ from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.localization import evaluate_localization
 from dense_cl.evaluation.many_shot import evaluate_many_shot
 from dense_cl.evaluation.mask_folders import MaskFolders
-from dense_cl.evaluation.objects import find_images
+from dense_cl.evaluation.object_files import find_images
 from dense_cl.evaluation.retrieval import evaluate_retrieval
 from dense_cl.evaluation.segmentation import evaluate_segmentation
 from dense_cl.evaluation.segmenter.evaluate import evaluate_segmentation_fine_tuning

@@ -69,7 +69,7 @@ def add_backgrounds(task: argparse.ArgumentParser) -> None:
 
 def _backgrounds(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.evaluation.background_challenge import evaluate_backgrounds
-    from dense_cl.evaluation.objects import CocoImages
+    from dense_cl.evaluation.object_files import CocoImages
 
     meters: dict[str, Progress] = {}
 
@@ -107,7 +107,7 @@ def _backgrounds(args: argparse.Namespace) -> dict[str, Any]:
 def _localization(args: argparse.Namespace) -> dict[str, Any]:
     from dense_cl.evaluation.find_objects import LocalizationSettings
     from dense_cl.evaluation.localization import evaluate_localization
-    from dense_cl.evaluation.objects import find_images
+    from dense_cl.evaluation.object_files import find_images
     from dense_cl.evaluation.results import check_writable
     from dense_cl.report.localization_page import LocalizationPage
 

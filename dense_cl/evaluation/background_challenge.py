@@ -29,7 +29,7 @@ from dense_cl.evaluation.frozen import FrozenBackbone, open_backbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
 from dense_cl.evaluation.logistic import fit_vectors
-from dense_cl.evaluation.objects import CocoImages
+from dense_cl.evaluation.object_files import CocoImages
 from dense_cl.evaluation.results import make_result
 from dense_cl.sources.base import UnreadableImageError
 

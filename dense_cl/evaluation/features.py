@@ -1,19 +1,10 @@
-"""Features of images by a frozen backbone: computed once, kept on disk.
-
-A cache folder holds a folder for each request, named by a hash of all that decides the features:
-weights, layers and normalisation of the backbone; the images; how they are prepared; which stages;
-the source of the code that does it; torch and the kind of device. So nothing in it is ever stale,
-and it can be deleted at any time. In it lie parts of ``PART`` images, each renamed into its place
-when it is complete: a killed run goes on with the first part that is missing.
+"""Features of images by a frozen backbone: computed once, kept on disk (``feature_store``).
 
 Features are float32. Batches never cross the border of a part, so that neither a cache nor an
 interruption changes their last digits.
 """
 
-import hashlib
-import json
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,19 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import dense_cl
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.feature_store import FeatureStore, request
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.pictures import Pictures
-from dense_cl.transfer.weights_file import replacing
 
 PART, BATCH = 256, 32  # images
 _EVERY = 5.0  # seconds between two lines of progress
-# The code that decides features, under dense_cl/: when it changes, so does the cache.
-_CODE = (
-    "evaluation/features.py", "evaluation/frozen.py", "evaluation/pictures.py",
-    "evaluation/labelled_images.py", "sources/decode.py", "views/crops.py", "models/backbones",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,7 +70,8 @@ class Extraction:
         what: str,
     ) -> list[Tensor]:
         starts = range(0, len(pictures), PART)
-        store = _Store(self.cache, _request(backbone, pictures, stages)) if self.cache else None
+        wanted = request(backbone, pictures, stages)
+        store = FeatureStore(self.cache, wanted) if self.cache else None
         parts = {start: store.read(start) if store else None for start in starts}
         missing = [start for start in starts if parts[start] is None]
         batches = [
@@ -157,40 +143,6 @@ def _stack(images: list[Tensor | DenseCLError]) -> Tensor | DenseCLError:
     return torch.stack(tensors)
 
 
-class _Store:
-    """The parts of one request."""
-
-    def __init__(self, cache: Path, request: dict[str, Any]) -> None:
-        text = json.dumps(request, indent=2) + "\n"
-        self.folder = cache / hashlib.sha256(text.encode()).hexdigest()[:16]
-        note = self.folder / "request.json"  # for people who wonder what the folder is
-        if not note.exists():
-            try:
-                with replacing(note) as temporary:
-                    temporary.write_text(text)
-            except OSError as error:
-                raise DenseCLError(
-                    f"cache '{cache}' cannot be written ({error.strerror}). Choose another folder "
-                    "with --cache, or --no-cache."
-                ) from None
-
-    def read(self, start: int) -> list[NDArray[np.float32]] | None:
-        """Return a part; None if it is missing or damaged, so that it is computed (again)."""
-        try:
-            with np.load(self._path(start), allow_pickle=False) as archive:
-                return [archive[name] for name in sorted(archive.files)]
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-            return None
-
-    def write(self, start: int, arrays: list[NDArray[np.float32]]) -> None:
-        """Keep a part."""
-        with replacing(self._path(start)) as temporary:
-            np.savez(temporary, **{f"{i:03d}": array for i, array in enumerate(arrays)})  # type: ignore[arg-type]
-
-    def _path(self, start: int) -> Path:
-        return self.folder / f"{start:09d}.npz"
-
-
 class _Meter:
     """Says how far, and how long still."""
 
@@ -211,28 +163,3 @@ class _Meter:
             self.last = now
             left = (now - self.start) / (self.done - self.before) * (self.total - self.done)
             self.progress(f"{self.what}: {self.done} of {self.total}, {left:.0f} s left")
-
-
-def _request(
-    backbone: FrozenBackbone, pictures: Pictures, stages: list[int] | None
-) -> dict[str, Any]:
-    return {
-        "backbone": backbone.fingerprint,
-        "images": pictures.fingerprint(),
-        "count": len(pictures),
-        "preparation": pictures.preparation,
-        "size": list(pictures.size),
-        "stages": stages,
-        "code": _code_fingerprint(),
-        "torch": str(torch.__version__),
-        "device": backbone.mean.device.type,
-    }
-
-
-def _code_fingerprint() -> str:
-    root, digest = Path(dense_cl.__file__).parent, hashlib.sha256()
-    for name in _CODE:
-        place = root / name
-        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]

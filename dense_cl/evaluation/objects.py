@@ -1,24 +1,10 @@
-"""Photos and where their objects are: from a COCO JSON, or from a folder of masks."""
+"""Photos and where their objects are."""
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-
-from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.mask_folders import MaskFolders
-from dense_cl.sources.coco import decode_mask
-from dense_cl.sources.files import load_image
-from dense_cl.transfer.labels import Labels, read_labels
-
-_BYTE_VALUES = 256
-_BRIGHT = 128  # a pixel of a grey mask is salient above it, as PySODMetrics has it
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
@@ -75,130 +61,6 @@ class AnnotatedImages(ABC):
             UnreadableImageError: the photo cannot be read.
             DenseCLError: its annotations are of another size.
         """
-
-
-class CocoImages(AnnotatedImages):
-    """The objects of a COCO JSON; crowds are none.
-
-    Attributes:
-        labels: content of the JSON.
-        supercategories: of the categories that have one, by name.
-
-    Args:
-        annotations: the JSON.
-        images: folder its file names start from; looked for around the JSON if not given.
-
-    Raises:
-        DenseCLError: not COCO, no annotations, a broken one, or images that are not there.
-    """
-
-    def __init__(self, annotations: str | Path, images: str | Path | None = None) -> None:
-        self.labels: Labels = read_labels(annotations, images)
-        self._names = {c["id"]: c["name"] for c in self.labels.categories}
-        self.supercategories = {
-            c["name"]: c["supercategory"] for c in self.labels.categories if c.get("supercategory")
-        }
-        self._objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-        for annotation in self.labels.annotations:
-            if not annotation["iscrowd"]:
-                self._objects[annotation["image_id"]].append(annotation)
-
-    def __len__(self) -> int:
-        return len(self.labels.images)
-
-    def name(self, index: int) -> str:
-        """Return the file name in the JSON."""
-        return self.labels.images[index]["file_name"]
-
-    def load(self, index: int) -> ImageObjects:
-        """Read a photo and its objects."""
-        entry = self.labels.images[index]
-        image = load_image(self.labels.image_root / entry["file_name"])
-        height, width = image.shape[:2]
-        if (entry["height"], entry["width"]) != (height, width):
-            raise DenseCLError(
-                f"'{self.labels.file}' says {entry['width']}x{entry['height']} for"
-                f" '{entry['file_name']}', which is {width}x{height}: its objects would lie"
-                " elsewhere. Give the JSON that belongs to these images."
-            )
-        objects = self._objects[entry["id"]]
-        xywh = np.array([o["bbox"] for o in objects], dtype=np.float64).reshape(-1, 4)
-        corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-        boxes = corners.clip(0, [width, height, width, height])
-        inside = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-        kept = [o for o, keep in zip(objects, inside, strict=True) if keep]
-        return ImageObjects(
-            image,
-            boxes[inside],
-            self._masks(kept, height, width),
-            tuple(self._names[o["category_id"]] for o in kept),
-            int((~inside).sum()),
-        )
-
-    def _masks(self, objects: list[Mapping[str, Any]], height: int, width: int) -> Mask | None:
-        coded = [o.get("segmentation") for o in objects]
-        if not coded or not all(coded):
-            return None
-        return np.stack([decode_mask(c, height, width, self.labels.file) for c in coded])
-
-
-class MaskImages(AnnotatedImages):
-    """Photos and masks of the same names; each connected part of a mask is an object.
-
-    In a mask of 0 and 1 the objects are 1; in others they are what is brighter than 128, as in
-    PySODMetrics. Parts that touch at a corner are one.
-
-    Args:
-        images: folder of photos.
-        masks: folder of single-channel pictures as large as their photos.
-
-    Raises:
-        DenseCLError: a folder is missing or empty, or a photo has no mask.
-    """
-
-    def __init__(self, images: str | Path, masks: str | Path) -> None:
-        self.root = Path(images)
-        self.folders = MaskFolders.find(images, masks, _BYTE_VALUES)
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def name(self, index: int) -> str:
-        """Return the path of a photo below the folder of photos."""
-        return str(self.folders.pairs[index][0].relative_to(self.root))
-
-    def load(self, index: int) -> ImageObjects:
-        """Read a photo and the connected parts of its mask."""
-        image = load_image(self.folders.pairs[index][0])
-        values = self.folders.labels(index).numpy()
-        salient = values > (0 if values.max() <= 1 else _BRIGHT)
-        parts, count = ndimage.label(salient, structure=np.ones((3, 3)))
-        boxes = [
-            [columns.start, rows.start, columns.stop, rows.stop]
-            for rows, columns in ndimage.find_objects(parts)
-        ]
-        masks = parts == np.arange(1, count + 1)[:, None, None]
-        return ImageObjects(
-            image, np.array(boxes, dtype=np.float64).reshape(-1, 4), masks, ("object",) * count
-        )
-
-
-def find_images(
-    images: str | Path | None, annotations: str | Path | None, masks: str | Path | None
-) -> AnnotatedImages:
-    """Return photos with a JSON or with masks, whichever is given.
-
-    Raises:
-        DenseCLError: both or neither are given, or what is given is wrong.
-    """
-    if (annotations is None) == (masks is None):
-        raise DenseCLError("give either --annotations (COCO JSON) or --masks (folder), one of them")
-    if annotations is not None:
-        return CocoImages(annotations, images)
-    if images is None:
-        raise DenseCLError("--masks needs --images, the folder of the photos they belong to")
-    assert masks is not None
-    return MaskImages(images, masks)
 
 
 def box_region(boxes: Boxes, size: tuple[int, int]) -> Mask:

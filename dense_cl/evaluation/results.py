@@ -88,13 +88,18 @@ def confusions(result: Mapping[str, Any]) -> Tensor:
     """Return the confusion matrices of all records, (N, K, K) int64, rows = truth.
 
     Raises:
-        DenseCLError: the result has none.
+        DenseCLError: the result has none, or does not say of how many classes.
     """
     records = result.get("records") or []
     if not records or "confusion" not in records[0]:
         raise DenseCLError(
             f"the result of {result.get('task', 'an unknown task')} has no confusion matrices by "
             "image; 'dense-cl evaluate segmentation' and the other dense tasks write them."
+        )
+    if "classes" not in result["settings"]:
+        raise DenseCLError(
+            f"the result of {result.get('task', 'an unknown task')} has confusion matrices, but its"
+            " settings do not say how many 'classes' there are."
         )
     classes = int(result["settings"]["classes"])
     counts = torch.zeros(len(records), classes, classes, dtype=torch.long)

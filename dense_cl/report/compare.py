@@ -7,7 +7,8 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.statistics import difference, holm, summary, verdict
 from dense_cl.evaluation.statistics.difference import RESAMPLES
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
-from dense_cl.report.compare_results import Result, runs_of
+from dense_cl.report.compare_results import Result
+from dense_cl.report.compare_runs import runs_of
 
 
 def compare(

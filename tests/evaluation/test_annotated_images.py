@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as coder
 
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.objects import CocoImages, MaskImages, find_images
+from dense_cl.evaluation.object_files import CocoImages, MaskImages, find_images
 from dense_cl.sources.base import UnreadableImageError
 from dense_cl.sources.synthetic.writer import generate_scenes
 from tests.transfer.coco_set import edit, write_set

@@ -28,7 +28,8 @@ from dense_cl.evaluation.backgrounds import (
     tiled_background,
     variant,
 )
-from dense_cl.evaluation.objects import CocoImages, ImageObjects
+from dense_cl.evaluation.object_files import CocoImages
+from dense_cl.evaluation.objects import ImageObjects
 from tests.transfer.coco_set import edit, write_set
 
 SIDE = 20

@@ -133,6 +133,9 @@ def test_commands(folders: Path, task: str, capsys: pytest.CaptureFixture[str]) 
     assert result["task"] == task and len(result["records"]) == 5
     assert f"{100 * result['scores']['mean_iou']:.1f}" in capsys.readouterr().out
     assert list((folders / "xdg_cache").rglob("*.npz"))
+    numbers = folders / "numbers.json"
+    assert main(["compare", f"a={out}", f"b={out}", "--json", str(numbers)]) == 0
+    assert json.loads(numbers.read_text())["tasks"][0]["images"] == 5
 
 
 def test_clusters_far_apart_are_found_from_any_beginning() -> None:

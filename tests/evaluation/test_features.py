@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation import feature_store
 from dense_cl.evaluation import features as features_module
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import FrozenBackbone
@@ -110,7 +111,7 @@ def test_whatever_decides_the_features_makes_new_ones(pictures, tmp_path, monkey
         Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(file)
         os.utime(file, ns=(1, 1))
     if change == "code":
-        monkeypatch.setattr(features_module, "_CODE", ("evaluation/features.py",))
+        monkeypatch.setattr(feature_store, "_CODE", ("evaluation/features.py",))
     found = extract(module, pictures, tmp_path / "c")
     assert module.seen == 11
     fresh = Counting(2.0 if change == "weights" else 1.0)

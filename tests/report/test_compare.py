@@ -20,7 +20,8 @@ from dense_cl.evaluation.confusion import segmentation_scores
 from dense_cl.evaluation.results import sparse
 from dense_cl.report.compare import compare
 from dense_cl.report.compare_page import comparison_page
-from dense_cl.report.compare_results import method_of, read_results, runs_of
+from dense_cl.report.compare_results import method_of, read_results
+from dense_cl.report.compare_runs import runs_of
 
 Write = Callable[..., Path]
 SETTINGS = {"size": 96, "images": {"test": 60}}
