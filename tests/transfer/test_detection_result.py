@@ -12,7 +12,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from dense_cl.cli import main
-from dense_cl.report.compare_results import read_results, runs_of
+from dense_cl.report.compare_results import read_results
+from dense_cl.report.compare_runs import runs_of
 from dense_cl.transfer.detection_result import data_name, result_hook
 from dense_cl.transfer.labels import read_labels
 from dense_cl.transfer.mmdet_setup import import_mmdet

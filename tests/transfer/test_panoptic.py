@@ -10,7 +10,8 @@ from PIL import Image
 
 from dense_cl.engine.config import load_config
 from dense_cl.errors import DenseCLError
-from dense_cl.report.compare_results import read_results, runs_of
+from dense_cl.report.compare_results import read_results
+from dense_cl.report.compare_runs import runs_of
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.finetune import finetune
 from dense_cl.transfer.mmdet_setup import import_mmdet
