@@ -15,7 +15,6 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.linear_fit import LinearFit
 from dense_cl.evaluation.linear_solver import solve_path
-from dense_cl.evaluation.logistic import softmax
 
 _CHUNK = 32  # images whose upsampled logits are in memory at once
 
@@ -57,7 +56,7 @@ def fit_maps(
 
     def loss(part: slice, logits: list[Tensor]) -> tuple[float, list[Tensor]]:
         pairs = zip(resizers, logits, strict=True)
-        total, mean = softmax(torch.stack([resize(z) for resize, z in pairs]).sum(dim=0))
+        total, mean = _log_partition(torch.stack([resize(z) for resize, z in pairs]).sum(dim=0))
         weight = counted[part]
         value, slopes = (weight * total).sum(), []
         for resize, z, labelled in zip(resizers, logits, sums, strict=True):
@@ -98,6 +97,17 @@ def label_cells(labels: Tensor, grid: tuple[int, int], num_classes: int) -> Tens
     shifted = F.one_hot(labels.long().clamp(min=-1) + 1, num_classes + 1)
     planes = shifted[..., 1:].permute(2, 0, 1).float()
     return F.adaptive_avg_pool2d(planes, grid)
+
+
+def _log_partition(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log sum exp of the last axis (..., 1), in float64, and its gradient, (..., K).
+
+    The largest logit is kept apart until it is float64: a float32 sum would lose small losses.
+    """
+    largest = logits.amax(dim=-1, keepdim=True)
+    exponential = (logits - largest).exp_()
+    total = exponential.sum(dim=-1, keepdim=True)
+    return total.log().double() + largest, exponential / total
 
 
 def _label_sums(

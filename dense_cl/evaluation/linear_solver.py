@@ -26,7 +26,7 @@ from dense_cl.evaluation.principal_axes import PrincipalAxes
 
 # Of a mean logistic loss by feature variance: p (1 - p), which is between 0 and 1/4.
 _CURVATURE = 0.1
-_HISTORY = 30  # steps that L-BFGS remembers
+_HISTORY = 10  # steps that L-BFGS remembers; more cost more time than they save
 
 Loss = Callable[[slice, list[Tensor]], tuple[float, list[Tensor]]]
 """Maps a part of the images and its logits, (n, R_s, K) of each stage, to the part's share of the

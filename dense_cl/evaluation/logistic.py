@@ -54,15 +54,18 @@ def fit_vectors(
         DenseCLError: see ``solve_path``.
     """
     count, several = len(features_NC), targets.dim() == 2
-    partition = sigmoids if several else softmax
     truth_NK = targets if several else F.one_hot(targets, num_classes)
     truth_N1K = truth_NK[:, None].to(features_NC.dtype)
 
     def loss(part: slice, logits: list[Tensor]) -> tuple[float, list[Tensor]]:
         truth = truth_N1K[part]
-        total, mean = partition(logits[0])
-        value = total.sum() - (truth * logits[0]).sum(dtype=torch.float64)
-        return float(value) / count, [(mean - truth) / count]
+        if several:
+            losses = F.binary_cross_entropy_with_logits(logits[0], truth, reduction="none")
+            mean = logits[0].sigmoid()
+        else:
+            logs = logits[0].log_softmax(dim=-1)
+            losses, mean = -truth * logs, logs.exp()
+        return float(losses.sum(dtype=torch.float64)) / count, [(mean - truth) / count]
 
     return solve_path(
         [features_NC[:, None]], loss, num_classes, penalties, standardise=standardise,
@@ -91,19 +94,3 @@ def fit_path(
         max_iterations=max_iterations, tolerance=tolerance,
     )  # fmt: skip
     return (replace(fit, l2=share[fit.l2]) for fit in fits)
-
-
-def softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log sum exp of the last axis (..., 1), in float64, and its gradient, (..., K).
-
-    The largest logit is kept apart until it is float64: a float32 sum would lose small losses.
-    """
-    largest = logits.amax(dim=-1, keepdim=True)
-    exponential = (logits - largest).exp_()
-    total = exponential.sum(dim=-1, keepdim=True)
-    return total.log().double() + largest, exponential / total
-
-
-def sigmoids(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log (1 + exp) of each logit (..., K), in float64, and its gradient."""
-    return F.softplus(-logits.abs()).double() + logits.relu(), logits.sigmoid()

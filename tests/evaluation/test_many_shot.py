@@ -46,6 +46,7 @@ def sets(tmp_path: Path, **options) -> list[LabelledImages]:
 
 def test_colours_are_told_apart_and_the_records_make_the_scores(tmp_path: Path) -> None:
     train, test, val = sets(tmp_path, noise=150)
+    train = train.take([*range(3, 8), *range(10, 24)])  # 5, 6 and 8 of the three colours
     result = evaluate_many_shot(
         Identity(), Splits.of(train, test, val), "mean per class", 16, [1e-2, 1.0, 1e9]
     )
