@@ -1,6 +1,6 @@
 """FCN, ResNet-50 dilated to stride 8, PASCAL VOC 2012 with the additional annotations, 20,000 iterations.
 
-Paper: Wang et al. (DenseCL), arXiv 2011.09157, section 4; settings of MMSegmentation's
+Paper: Wang et al. (DenseCL), arXiv 2011.09157; settings of MMSegmentation's
 fcn_r50-d8_4xb4-20k_voc12aug-512x512 except for the stem, which is that of pretraining.
 Cost: 20k iterations of 16 crops of 512x512 pixels, 4 GPUs.
 Expected: mIoU on val (the authors' README, mean of five runs): 67.5 for DenseCL and 64.5 for MoCo v2,

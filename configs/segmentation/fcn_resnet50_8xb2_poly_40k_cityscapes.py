@@ -1,7 +1,7 @@
 """FCN, ResNet-50 dilated to stride 8, Cityscapes, 40,000 iterations.
 
-Paper: Wang et al. (DenseCL), arXiv 2011.09157, section 4; crops, sliding windows and aligned corners
-of MMSegmentation's fcn_r50-d8_4xb2-40k_cityscapes-769x769, with the paper's batch of 16.
+Paper: Wang et al. (DenseCL), arXiv 2011.09157; crops, sliding windows and aligned corners
+of MMSegmentation's fcn_r50-d8_4xb2-40k_cityscapes-769x769, with a batch of 16.
 Cost: 40k iterations of 16 crops of 769x769 pixels, 8 GPUs.
 Expected: the paper's abstract says DenseCL is 1.8 mIoU above MoCo v2 on val. Not run here.
 

@@ -19,7 +19,7 @@ MAX_DETECTIONS = 100  # of a class in an image
 SCORES = {"mAP": slice(None), "mAP_50": slice(0, 1), "mAP_75": slice(5, 6)}
 KINDS = ("bbox", "segm")
 _RECALLS = np.linspace(0, 1, 101)
-_BITS = 1 << np.arange(len(IOU_THRESHOLDS))
+BITS = 1 << np.arange(len(IOU_THRESHOLDS))  # of the thresholds, in records
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Matches:
         return cls(
             image_D,
             class_D,
-            (hits_D[:, None] & _BITS) > 0,
-            (ignored_D[:, None] & _BITS) > 0,
+            (hits_D[:, None] & BITS) > 0,
+            (ignored_D[:, None] & BITS) > 0,
             truths_NK,
         )
 

@@ -9,10 +9,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from dense_cl.evaluation.average_precision import IOU_THRESHOLDS, MAX_DETECTIONS
+from dense_cl.evaluation.average_precision import BITS, MAX_DETECTIONS
 
 _ALL_SIZES = "all"
-_BITS = 1 << np.arange(len(IOU_THRESHOLDS))
 
 
 def coco_matches(
@@ -58,7 +57,7 @@ def coco_matches(
         record["found"] += [
             [number, float(str(np.float32(score))), int(hits), int(ignored)]
             for score, hits, ignored in zip(
-                entry["dtScores"], _BITS @ hits_TD, _BITS @ ignored_TD, strict=True
+                entry["dtScores"], BITS @ hits_TD, BITS @ ignored_TD, strict=True
             )
         ]
     return records
