@@ -89,7 +89,7 @@ def camvid(start: Start) -> dict[str, Any]:
     return evaluate_segmentation(
         start.backbone, frames["train"], frames["test"], frames["val"], CAMVID_SIZE,
         l2=CAMVID_PENALTIES, seed=start.seed, classes=start.camvid_classes(),
-        extraction=start.extraction,
+        extraction=start.extraction, pictures=start.folder / "camvid_pictures",
     )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def camvid_retrieval(start: Start) -> dict[str, Any]:
     return evaluate_retrieval(
         start.backbone, frames["train"], frames["test"], CAMVID_SIZE, seed=start.seed,
         classes=start.camvid_classes(), extraction=start.extraction,
+        pictures=start.folder / "camvid_retrieval_pictures",
     )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def camvid_fine_tuning(start: Start) -> dict[str, Any]:
     return evaluate_segmentation_fine_tuning(
         "fcn_resnet18_1xb8_cosine_300i_small", start.backbone, frames["train"], frames["test"],
         start.camvid_classes(), seed=start.seed, work_dir=folder,
-        pictures=start.folder / "camvid_pictures",
+        pictures=start.folder / "camvid_fine_tuning_pictures",
     )  # fmt: skip
 
 
@@ -142,7 +143,9 @@ def localization(start: Start) -> dict[str, Any]:
     """Where frozen features see objects, beside baselines that look at the middle."""
     root = start.data["voc_animals"]
     val = find_images(str(root / "images"), str(root / "annotations" / "val.json"), None)
-    result = evaluate_localization(start.backbone, val)
+    result = evaluate_localization(
+        start.backbone, val, pictures=start.folder / "localization_pictures"
+    )
     return result | {
         "corloc": result["scores"]["corloc"]["lost"],
         "pointing": result["scores"]["pointing"]["grad_cam"],

@@ -20,6 +20,7 @@ from dense_cl.commands.evaluate_options import (
     class_names,
     extraction,
     mask_folders,
+    pictures,
     positive,
     print_segmentation,
     progress,
@@ -172,6 +173,7 @@ def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
         classes=class_names(args),
         progress=progress,
         extraction=extraction(args),
+        pictures=pictures(args),
     )
     print_segmentation(result)
     return result

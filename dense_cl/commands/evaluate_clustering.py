@@ -8,6 +8,7 @@ from dense_cl.commands.evaluate_options import (
     add_mask_folders,
     extraction,
     mask_folders,
+    pictures,
     print_segmentation,
     size,
     whole,
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         stage=args.stage,
         seed=args.seed,
         extraction=extraction(args),
+        pictures=pictures(args),
     )
     print_segmentation(result)
     for number, scores in result["over_clustering"].items():

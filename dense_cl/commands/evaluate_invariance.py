@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         scene_sets,
         transform_sets,
     )
+    from dense_cl.sources.selection import evenly_spread
     from dense_cl.sources.synthetic import FACTORS, SyntheticScenes
 
     kind = next(name for name in ("scenes", "images", "sets") if getattr(args, name) is not None)
@@ -84,8 +85,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     elif kind == "images":
         others = _source(args.images, args.annotations)
         transforms = args.transforms or list(TRANSFORMS)
-        most = min(args.max_images or _MAX_IMAGES, len(others))
-        indices = np.linspace(0, len(others) - 1, most).round().astype(int).tolist()
+        indices = evenly_spread(len(others), args.max_images or _MAX_IMAGES)
         groups = {
             name: transform_sets(others, indices, name, steps, args.size) for name in transforms
         }

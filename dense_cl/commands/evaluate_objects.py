@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from dense_cl.commands.evaluate_options import positive, side, whole
+from dense_cl.commands.evaluate_options import pictures, positive, side, whole
 from dense_cl.commands.progress import Progress
 
 _NAMES = {
@@ -128,6 +128,7 @@ def _localization(args: argparse.Namespace) -> dict[str, Any]:
         Progress("localization"),
         page if args.report else lambda record, objects, found: None,
         args.limit,
+        pictures(args),
     )
     if args.report:
         page.write(result, args.report)

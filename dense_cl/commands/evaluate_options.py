@@ -183,6 +183,14 @@ def class_names(args: argparse.Namespace) -> list[str]:
     return names
 
 
+def pictures(args: argparse.Namespace) -> Path | None:
+    """Return the folder beside the result where some predictions are drawn; none without one."""
+    if not args.out:
+        return None
+    out = Path(args.out)
+    return out.with_name(f"{out.stem}_pictures")
+
+
 def size(args: argparse.Namespace) -> tuple[int, int]:
     """Return height and width of ``--size``."""
     words = re.fullmatch(r"(\d+)x(\d+)", args.size)

@@ -9,6 +9,7 @@ from dense_cl.commands.evaluate_options import (
     class_names,
     extraction,
     mask_folders,
+    pictures,
     positive,
     print_segmentation,
     size,
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
         classes=class_names(args),
         extraction=extraction(args),
+        pictures=pictures(args),
     )
     print_segmentation(result)
     return result

@@ -9,6 +9,7 @@ from dense_cl.commands.evaluate_options import (
     add_mask_classes,
     class_names,
     mask_folders,
+    pictures,
     print_segmentation,
 )
 from dense_cl.commands.run_options import add_run_options
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if bool(args.num_classes or args.classes) != bool(given):
         raise DenseCLError("folders of masks, and --classes or --num-classes, belong together.")
     work_dir = Path(args.work_dir or f"work_dirs/{Path(args.config).stem}")
-    out = Path(args.out or work_dir / "result.json")
+    args.out = args.out or str(work_dir / "result.json")
     result = evaluate_segmentation_fine_tuning(
         args.config,
         args.backbone,
@@ -59,9 +60,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         amp=args.amp,
         cfg_options=parse_options(args.cfg_options),
         launcher=args.launcher,
-        pictures=out.with_name(f"{out.stem}_pictures"),
+        pictures=pictures(args),
     )
     if is_main_process():
         print_segmentation(result)
-    args.out = str(out) if is_main_process() else None
+    else:
+        args.out = None
     return result

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.sources.selection import evenly_spread
 from dense_cl.views.dataset import Unreadable, ViewDataset
 
 
@@ -36,7 +37,7 @@ def sample_views(
             "labelled images, or a folder of a few hundred images out of the shards."
         )
     total = len(dataset)
-    chosen = np.linspace(0, total - 1, min(images, total)).round().astype(int).tolist()
+    chosen = evenly_spread(total, images)
     taken = [(index, list(_views(dataset, index, views))) for index in chosen]
     readable = [(index, arrays) for index, arrays in taken if arrays]
     if len(readable) < 2:

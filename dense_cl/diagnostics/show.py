@@ -26,6 +26,7 @@ from dense_cl.report.draw_views import (
     framed,
     principal_colours,
 )
+from dense_cl.sources.selection import evenly_spread
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.collate import collate_views
 from dense_cl.views.dataset import Sample, ViewDataset
@@ -97,8 +98,8 @@ def load_views(
         raise DenseCLError("a stream cannot be looked into by index: give a folder of its images.")
     if images < 1:
         raise DenseCLError(f"--images {images}: give 1 or more.")
-    chosen = np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int)
-    samples = [s for s in (dataset[0, int(index)] for index in chosen) if isinstance(s, Sample)]
+    chosen = evenly_spread(len(dataset), images)
+    samples = [s for s in (dataset[0, index] for index in chosen) if isinstance(s, Sample)]
     if not samples:
         raise DenseCLError(f"none of {len(chosen)} images can be read; see dense-cl doctor.")
     indices, names = [sample.index for sample in samples], [sample.name for sample in samples]

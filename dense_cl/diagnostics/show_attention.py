@@ -13,8 +13,7 @@ from dense_cl.evaluation.localization_metrics import pointing_hit
 from dense_cl.losses.attention import attention_loss, masked_images, saliency_on_cells
 from dense_cl.models.grad_cam import pair_grad_cam
 from dense_cl.report.draw import Picture, tile
-from dense_cl.report.draw_views import draw_label_map, fitted, framed
-from dense_cl.report.localization_page import draw_attention
+from dense_cl.report.draw_views import draw_attention, draw_label_map, fitted, framed
 from dense_cl.views.batch import ViewBatch
 
 _THRESHOLD = 0.5  # share of a map's largest value that is outlined

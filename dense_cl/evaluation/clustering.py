@@ -20,6 +20,7 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.cluster_matching import hungarian, many_to_one, merge_clusters
 from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.kmeans import best_clustering
@@ -38,6 +39,7 @@ def evaluate_clustering(
     stage: int = -1,
     seed: int = 0,
     extraction: Extraction | None = None,
+    pictures: str | Path | None = None,
 ) -> dict[str, Any]:
     """Cluster the patches of ``photos`` and score the clusters against their masks.
 
@@ -49,6 +51,7 @@ def evaluate_clustering(
         stage: whose cells are the patches; -1 is the last.
         seed: of the first centroids, and of a random backbone.
         extraction: cache, workers and progress.
+        pictures: folder for some predictions; records name them relative to its parent.
 
     Returns:
         A result (see ``results``). Its scores and records are of the one-to-one matching;
@@ -76,17 +79,18 @@ def evaluate_clustering(
             "larger --size or an earlier --stage."
         )
 
-    def count(number: int) -> PixelCounts:
+    def count(number: int) -> tuple[Tensor, PixelCounts]:
         options.progress(f"{number} clusters of {len(points)} patches")
         clusters_M = best_clustering(points, number, seed, RESTARTS, ITERATIONS)
         cells = clusters_M.reshape(len(maps), *maps.shape[2:])
-        return PixelCounts.of(photos, partial(_enlarged, cells), number)
+        return cells, PixelCounts.of(photos, partial(_enlarged, cells), number)
 
-    matched = count(photos.num_classes)
-    matched = matched.merged(partial(merge_clusters, classes_C=hungarian(matched.total)))
+    cells, matched = count(photos.num_classes)
+    classes_C = hungarian(matched.total)
+    matched = matched.merged(partial(merge_clusters, classes_C=classes_C))
     over = {}
     for number in clusters:
-        counts = count(number)
+        _, counts = count(number)
         named = merge_clusters(counts.total, many_to_one(counts.total))
         over[str(number)] = plain_scores(segmentation_scores(named))
     return make_result(
@@ -94,7 +98,9 @@ def evaluate_clustering(
         name,
         seed,
         plain_scores(matched.scores()),
-        matched.records(),
+        draw_segmentations(
+            matched.records(), photos, partial(_enlarged, classes_C[cells]), pictures
+        ),
         {
             "size": list(size),
             "stage": stage,
@@ -108,6 +114,6 @@ def evaluate_clustering(
 
 
 def _enlarged(cells_NHW: Tensor, index: int, size: tuple[int, int]) -> Tensor:
-    """Return the clusters of a photo at (h, w), each pixel that of its cell."""
-    cells = cells_NHW[index][None, None].float()  # exact up to 2^24 clusters
+    """Return the numbers of a photo's cells at (h, w), each pixel that of its cell."""
+    cells = cells_NHW[index][None, None].float()  # exact up to 2^24
     return F.interpolate(cells, size=size, mode="nearest-exact")[0, 0].long()

@@ -15,7 +15,7 @@ from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.sources.chain import Chain
 from dense_cl.sources.files import FileSource
 from dense_cl.sources.folder import FolderSource
-from dense_cl.sources.selection import Selection
+from dense_cl.sources.selection import Selection, evenly_spread
 from dense_cl.views.crops import crop_and_resize
 
 # Side of the central square that is looked at, as a part of the shorter side of the image: the
@@ -132,7 +132,7 @@ class LabelledImages:
         if len(self) <= count:
             return self
         by_class = np.argsort(np.array(self.names), kind="stable")
-        return self.take(by_class[np.linspace(0, len(self) - 1, count).round().astype(int)])
+        return self.take(by_class[evenly_spread(len(self), count)])
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> "LabelledImages":
         """Return the images at ``indices``, in that order."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
+from dense_cl.evaluation.examples import Examples
 from dense_cl.evaluation.find_objects import (
     DEFAULTS,
     Found,
@@ -26,7 +27,9 @@ from dense_cl.evaluation.localization_metrics import (
 from dense_cl.evaluation.localization_scores import score_image
 from dense_cl.evaluation.objects import AnnotatedImages, ImageObjects
 from dense_cl.evaluation.results import make_result
+from dense_cl.report.draw_views import draw_attention
 from dense_cl.sources.base import UnreadableImageError
+from dense_cl.sources.selection import evenly_spread
 
 Observe = Callable[[Mapping[str, Any], ImageObjects, Found], None]
 
@@ -38,6 +41,7 @@ def evaluate_localization(
     progress: Callable[[int, int], None] = lambda done, total: None,
     observe: Observe = lambda record, objects, found: None,
     limit: int | None = None,
+    pictures: str | Path | None = None,
 ) -> dict[str, Any]:
     """Compare what ``find_objects`` finds with annotated objects, beside baselines.
 
@@ -57,6 +61,8 @@ def evaluate_localization(
         progress: called with (images done, images in all) after each.
         observe: called with the record, the objects and what was found of each image.
         limit: look at so many images only, evenly spread over the set.
+        pictures: folder for some maps of Grad-CAM on their photos; records name them relative to
+            its parent.
 
     Returns:
         Plain values ready for JSON: ``scores`` (score -> who -> value in [0, 1]),
@@ -71,7 +77,10 @@ def evaluate_localization(
     records: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     without = outside = 0
-    chosen = spread(len(images), limit)
+    if limit is not None and limit < 1:
+        raise DenseCLError(f"--limit is {limit}; it is 1 or more.")
+    chosen = evenly_spread(len(images), limit or len(images))
+    examples = Examples.of(pictures, [images.name(number) for number in chosen])
     for number in chosen:  # what is wrong stops the run at once, not after hours
         with contextlib.suppress(UnreadableImageError):
             images.load(number)
@@ -96,6 +105,10 @@ def evaluate_localization(
             {"image": images.name(number), "objects": len(objects.boxes), "boxes": boxes} | plain
         )
         observe(records[-1], objects, found)
+        if images.name(number) in examples:
+            drawn = draw_attention(objects.image, found.grad_cam, settings.threshold)
+            examples.save(images.name(number), "Grad-CAM", drawn)
+    examples.add_to(records, ["Grad-CAM"])
     progress(len(chosen), len(chosen))
     if not records:
         raise DenseCLError(
@@ -124,15 +137,6 @@ def evaluate_localization(
             "unreadable": unreadable,
         },
     )
-
-
-def spread(count: int, limit: int | None) -> list[int]:
-    """Return at most ``limit`` of ``count`` places, evenly spread."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    if limit < 1:
-        raise DenseCLError(f"--limit is {limit}; it is 1 or more.")
-    return np.linspace(0, count - 1, limit).round().astype(int).tolist()
 
 
 def _summary(

@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
-from dense_cl.evaluation.hummingbird import TEMPERATURE, K, balanced_sample, transfer_labels
-from dense_cl.evaluation.linear_probe import label_cells
+from dense_cl.evaluation.hummingbird import TEMPERATURE, K, transfer_labels
 from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.patch_memory import PatchMemory
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
+from dense_cl.evaluation.retrieval_pictures import draw_retrievals
 
 MEMORY = 1_000_000
 
@@ -39,6 +41,7 @@ def evaluate_retrieval(
     seed: int = 0,
     classes: Sequence[str] = (),
     extraction: Extraction | None = None,
+    pictures: str | Path | None = None,
 ) -> dict[str, Any]:
     """Label the patches of ``test`` by those of ``train`` that they resemble, and score the masks.
 
@@ -55,6 +58,8 @@ def evaluate_retrieval(
         seed: of that choice, and of a random backbone.
         classes: names for the result, in the order of the mask values.
         extraction: cache, workers and progress.
+        pictures: folder for some predictions and some patches with those that resemble them most;
+            records name them relative to its parent.
 
     Returns:
         A result (see ``results``) with ``iou`` by class.
@@ -72,56 +77,38 @@ def evaluate_retrieval(
         options.progress(f"checking {len(folders)} {what} masks")
         folders.check()
     (maps,) = options.maps(frozen, train.pictures(size), [stage], "training")
-    features_ND, shares_NK = _memory(maps, train, memory, seed)
+    remembered = PatchMemory.of(maps, train, memory, seed)
     (queries,) = options.maps(frozen, test.pictures(size), [stage], "test")
-    options.progress(f"labels of {len(test)} photos from {len(features_ND)} patches")
+    options.progress(f"labels of {len(test)} photos from {len(remembered.shares_MK)} patches")
 
     def predict(index: int, full: tuple[int, int]) -> Tensor:
         patches = queries[index].flatten(1).T
-        labels = transfer_labels(features_ND, shares_NK, patches, k, temperature)
+        labels = transfer_labels(
+            remembered.features_MD, remembered.shares_MK, patches, k, temperature
+        )
         cells = labels.T.unflatten(1, queries.shape[2:])
         fine = F.interpolate(cells[None], size=full, mode="bilinear", align_corners=False)
         return fine[0].argmax(0)
 
     counts = PixelCounts.of(test, predict)
     scores = counts.scores()
+    records = draw_segmentations(counts.records(), test, predict, pictures)
+    draw_retrievals(records, train, test, remembered, queries, pictures)
     return make_result(
         "retrieval",
         name,
         seed,
         plain_scores(scores),
-        counts.records(),
+        records,
         {
             "size": list(size),
             "stage": stage,
             "k": k,
             "temperature": temperature,
-            "memory": len(features_ND),
+            "memory": len(remembered.shares_MK),
             "classes": train.num_classes,
             "images": {"train": len(train), "test": len(test)},
             "ignore": sorted(train.ignore),
         },
         iou=iou_by_class(scores, classes),
     )
-
-
-def _memory(
-    maps_NCHW: Tensor, folders: MaskFolders, limit: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Return (M, C) unit features and (M, K) shares of the patches that are remembered."""
-    photos, _, *grid = maps_NCHW.shape
-    patches = grid[0] * grid[1]
-    each = min(patches, limit // photos)
-    generator = torch.Generator().manual_seed(seed)
-    features, shares = [], []
-    for index in range(photos):
-        cells = label_cells(folders.labels(index), (grid[0], grid[1]), folders.num_classes)
-        share = cells.flatten(1).T
-        vectors = maps_NCHW[index].flatten(1).T
-        if each < patches:
-            chosen = balanced_sample(share, each, generator)
-            share, vectors = share[chosen], vectors[chosen]
-        labelled = share.any(dim=1)
-        features.append(F.normalize(vectors[labelled], dim=1))
-        shares.append(share[labelled])
-    return torch.cat(features), torch.cat(shares)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
@@ -42,6 +43,7 @@ def evaluate_segmentation(
     classes: Sequence[str] = (),
     progress: Progress = lambda message: None,
     extraction: Extraction | None = None,
+    pictures: str | Path | None = None,
 ) -> dict[str, Any]:
     """Fit the probe on ``train``, choose its penalty on ``val``, and score it on ``test`` once.
 
@@ -57,6 +59,7 @@ def evaluate_segmentation(
         classes: names for the result, in the order of the mask values.
         progress: called with a line of text at each step.
         extraction: cache and workers for the features; its progress is that of the features.
+        pictures: folder for some predictions; records name them relative to its parent.
 
     Returns:
         A result (see ``results``) with confusion matrices in its records; ``mean_iou``,
@@ -87,7 +90,7 @@ def evaluate_segmentation(
 
     def validation(fit: LinearFit) -> float:
         assert val is not None
-        return count(fit, maps["validation"], val).scores().mean_iou
+        return PixelCounts.of(val, predictor(fit, maps["validation"])).scores().mean_iou
 
     labels = (train.labels(index) for index in range(len(train)))
     fit, val_scores = best_fit(
@@ -96,14 +99,15 @@ def evaluate_segmentation(
         validation if len(l2) > 1 else None,
         progress,
     )
-    counts = count(fit, maps["test"], test)
+    predict = predictor(fit, maps["test"])
+    counts = PixelCounts.of(test, predict)
     scores = counts.scores()
     return make_result(
         "segmentation",
         name,
         seed,
         plain_scores(scores),
-        counts.records(),
+        draw_segmentations(counts.records(), test, predict, pictures),
         {
             "size": list(size),
             "stages": list(stages),
@@ -126,17 +130,15 @@ def evaluate_segmentation(
     )
 
 
-def count(fit: LinearFit, maps: Sequence[Tensor], folders: MaskFolders) -> PixelCounts:
-    """Count what a classifier predicts at the full size of the masks.
+def predictor(fit: LinearFit, maps: Sequence[Tensor]) -> Callable[[int, tuple[int, int]], Tensor]:
+    """Return what predicts the classes of a photo by its index, at the size of its mask.
 
     Args:
         fit: of ``fit_maps``.
-        maps: its input stages, (N, C_s, h_s, w_s) each, in the order of ``folders``.
-        folders: N photos with masks.
+        maps: its input stages, (N, C_s, h_s, w_s) each.
     """
-    return PixelCounts.of(
-        folders,
-        lambda index, size: pixel_logits(fit, [m[index : index + 1] for m in maps], size)[0].argmax(
-            0
-        ),
-    )
+
+    def predict(index: int, size: tuple[int, int]) -> Tensor:
+        return pixel_logits(fit, [m[index : index + 1] for m in maps], size)[0].argmax(0)
+
+    return predict

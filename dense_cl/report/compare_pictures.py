@@ -10,6 +10,7 @@ from PIL import Image
 from dense_cl.errors import DenseCLError
 from dense_cl.report.compare_results import Result
 from dense_cl.report.draw import Picture, encode, tile
+from dense_cl.sources.selection import evenly_spread
 
 _SHOWN, _HEIGHT = 4, 160
 
@@ -78,8 +79,7 @@ def _chosen(
     other = next((r for r in results if r.method != control), None)
     if base and other and all(score in r.records[i] for r in (base, other) for i in images):
         ordered.sort(key=lambda i: other.records[i][score] - base.records[i][score])
-    places = np.linspace(0, len(ordered) - 1, min(_SHOWN, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+    return [ordered[place] for place in evenly_spread(len(ordered), _SHOWN)]
 
 
 def _small(file: Path) -> Picture:

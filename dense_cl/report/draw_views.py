@@ -1,5 +1,6 @@
 """Pictures of what a method sees: crops in their source, regions on views, features as colours."""
 
+import colorsys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,34 @@ def draw_label_map(image: Picture, label_map: NDArray[np.integer[Any]]) -> Pictu
     shaded[border] = 255
     keep = ((label_map < 0) & ~border)[..., None]
     return np.where(keep, image, shaded.round()).astype(np.uint8)
+
+
+def draw_classes(image: Picture, classes_HW: NDArray[np.integer[Any]], count: int) -> Picture:
+    """Cover half of an image with the colours of its pixels' classes, 0 to ``count`` - 1."""
+    # Neighbouring numbers are far apart on the colour circle, and every other one is darker.
+    colours = [
+        colorsys.hsv_to_rgb(number * 0.618 % 1, 0.85, (1.0, 0.6)[number % 2])
+        for number in range(count)
+    ]
+    shaded = (1 - _OPACITY) * image + _OPACITY * 255 * np.array(colours, np.float32)[classes_HW]
+    return shaded.round().astype(np.uint8)
+
+
+def draw_attention(image: Picture, attention: NDArray[Any], threshold: float) -> Picture:
+    """Lay a map over an image, hot where it is high, with a line around what it marks.
+
+    Args:
+        image: (H, W, 3) RGB.
+        attention: (h, w) at least 0.
+        threshold: share of its largest value beyond which it marks.
+    """
+    values = cv2.resize(attention.astype(np.float32), image.shape[1::-1])
+    unit = values / max(float(values.max()), 1e-12)
+    heat = cv2.applyColorMap((255 * unit).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    drawn = ((1 - _OPACITY) * image + _OPACITY * heat).round().astype(np.uint8)
+    marked = (unit > threshold).astype(np.uint8)
+    contours, _ = cv2.findContours(marked, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(drawn.copy(), contours, -1, PALETTE[5], 1))
 
 
 def draw_numbers(image: Picture, label_map: NDArray[np.integer[Any]]) -> Picture:

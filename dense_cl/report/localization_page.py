@@ -4,19 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.report import html
-from dense_cl.report.draw import PALETTE, Picture, encode, tile
-from dense_cl.report.draw_views import draw_boxes, fitted
+from dense_cl.report.draw import encode, tile
+from dense_cl.report.draw_views import draw_attention, draw_boxes, fitted
 
 _HEIGHT = 200  # of a photo on the page, in pixels
 _MOST = 120  # photos on a page: some 35 kB each
 _COLOURS = {"truth": 2, "lost": 1, "token_cut": 0}  # of the palette: green, orange, blue
-_OPACITY = 0.55
 
 
 class LocalizationPage:
@@ -89,23 +86,6 @@ class LocalizationPage:
         ]
         footer = " · ".join(f"{name} {version}" for name, version in result["versions"].items())
         return html.page("Localisation", lead, blocks, footer)
-
-
-def draw_attention(image: Picture, attention: NDArray[Any], threshold: float) -> Picture:
-    """Lay a map over an image, hot where it is high, with a line around what it marks.
-
-    Args:
-        image: (H, W, 3) RGB.
-        attention: (h, w) at least 0.
-        threshold: share of its largest value beyond which it marks.
-    """
-    values = cv2.resize(attention.astype(np.float32), image.shape[1::-1])
-    unit = values / max(float(values.max()), 1e-12)
-    heat = cv2.applyColorMap((255 * unit).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
-    drawn = ((1 - _OPACITY) * image + _OPACITY * heat).round().astype(np.uint8)
-    marked = (unit > threshold).astype(np.uint8)
-    contours, _ = cv2.findContours(marked, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(drawn.copy(), contours, -1, PALETTE[5], 1))
 
 
 def _quality(record: Mapping[str, Any]) -> float:

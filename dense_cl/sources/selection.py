@@ -1,4 +1,4 @@
-"""Some images of another source."""
+"""Some images of another source, and which."""
 
 import hashlib
 from collections.abc import Sequence
@@ -35,3 +35,8 @@ class Selection(ImageSource):
         """Return 16 hexadecimal digits over the source and the indices."""
         digest = hashlib.sha256(self.source.fingerprint().encode() + self.indices.tobytes())
         return digest.hexdigest()[:16]
+
+
+def evenly_spread(total: int, count: int) -> list[int]:
+    """Return ``count`` of ``total`` places from the first to the last, all if there are fewer."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()

@@ -8,23 +8,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dense_cl.report.draw import Detection, Picture, draw_detections, encode
+from dense_cl.report.draw import Detection, Picture, draw_detections
 
-_DRAWN, _HEIGHT, _SHOWN_SCORE, _SHOWN = 12, 240, 0.3, 20
-
-
-def chosen(count: int) -> list[int]:
-    """Return evenly spread numbers of images, the same for every run on them."""
-    return np.linspace(0, count - 1, min(_DRAWN, count)).round().astype(int).tolist()
+_HEIGHT, _SHOWN_SCORE, _SHOWN = 240, 0.3, 20
 
 
-def save_picture(
-    out: Path, file: Path, entries: Sequence[Mapping[str, Any]], classes: Mapping[int, str]
-) -> None:
-    """Write a small JPEG with what was found.
+def draw_found(
+    file: Path, entries: Sequence[Mapping[str, Any]], classes: Mapping[int, str]
+) -> Picture:
+    """Draw what was found on a small copy of an image.
 
     Args:
-        out: the JPEG.
         file: the image.
         entries: COCO results of this image; boxes, or run lengths of masks. Only the surest are
             drawn.
@@ -40,9 +34,7 @@ def save_picture(
         for entry in surest
         if entry["score"] >= _SHOWN_SCORE
     ]
-    drawn: Picture = draw_detections(np.asarray(image.resize(size)), found, scale=1)
-    out.parent.mkdir(exist_ok=True)
-    out.write_bytes(encode(drawn))
+    return draw_detections(np.asarray(image.resize(size)), found, scale=1)
 
 
 def _scaled(found: Detection, ratio: float, size: tuple[int, int]) -> Detection:

@@ -15,9 +15,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from dense_cl.evaluation.average_precision import KINDS, SCORES, Matches
+from dense_cl.evaluation.examples import Examples
 from dense_cl.evaluation.results import make_result, write_result
 from dense_cl.transfer.detection_config import is_panoptic, needs_masks
-from dense_cl.transfer.detection_pictures import chosen, save_picture
+from dense_cl.transfer.detection_pictures import draw_found
 from dense_cl.transfer.labels import Labels
 
 _ANNOTATION_FOLDERS = ("annotations", "labels")  # names that say nothing
@@ -72,12 +73,12 @@ class WriteResult(Hook):
         keys = {str(image["file_name"]): key for key, image in recording.truth.imgs.items()}
         folder = Path(runner.val_dataloader.dataset.data_prefix["img"])
         classes = {key: category["name"] for key, category in recording.truth.cats.items()}
-        for place in chosen(len(records)):
-            record = records[place]
-            found = [e for e in entries if e["image_id"] == keys[record["image"]]]
-            name = f"pictures/{place:05}.jpg"
-            save_picture(self.path.parent / name, folder / record["image"], found, classes)
-            record["pictures"] = {"detections" if kind == "bbox" else "masks": name}
+        name = "detections" if kind == "bbox" else "masks"
+        examples = Examples.of(self.path.parent / "pictures", [r["image"] for r in records])
+        for image in examples.places:
+            found = [e for e in entries if e["image_id"] == keys[image]]
+            examples.save(image, name, draw_found(folder / image, found, classes))
+        examples.add_to(records, [name])
 
 
 def average_precisions(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:

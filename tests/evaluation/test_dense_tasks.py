@@ -20,6 +20,8 @@ from dense_cl.evaluation.pixel_counts import PixelCounts
 from dense_cl.evaluation.results import confusions, write_result
 from dense_cl.evaluation.retrieval import evaluate_retrieval
 from dense_cl.evaluation.segmentation import evaluate_segmentation
+from dense_cl.report.draw import PALETTE
+from dense_cl.report.draw_views import draw_classes
 
 COLOURS = np.array([[220, 30, 30], [30, 220, 30], [30, 30, 220]], dtype=np.uint8)
 VOID = 255
@@ -134,8 +136,68 @@ def test_commands(folders: Path, task: str, capsys: pytest.CaptureFixture[str]) 
     assert f"{100 * result['scores']['mean_iou']:.1f}" in capsys.readouterr().out
     assert list((folders / "xdg_cache").rglob("*.npz"))
     numbers = folders / "numbers.json"
-    assert main(["compare", f"a={out}", f"b={out}", "--json", str(numbers)]) == 0
+    page = folders / "page.html"
+    runs = [f"a={out}", f"b={out}"]
+    assert main(["compare", *runs, "--json", str(numbers), "--out", str(page)]) == 0
+    assert page.read_text().count("data:image/jpeg") == len(splits)  # of retrieval also patches
     assert json.loads(numbers.read_text())["tasks"][0]["images"] == 5
+
+
+def read(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file)).astype(int)
+
+
+def near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return (np.abs(picture - np.array(colour)).max(axis=2) < 25).nonzero()
+
+
+def test_predictions_are_drawn_on_their_photos(folders: Path, tmp_path: Path) -> None:
+    test = find(folders, "test")
+    sets = find(folders, "train"), test
+    pictures = tmp_path / "drawn"
+    shaded = []
+    for evaluate in (
+        lambda: evaluate_segmentation(Colours(), *sets, size=(64, 64), pictures=pictures),
+        lambda: evaluate_retrieval(Colours(), *sets, (64, 64), k=5, pictures=pictures),
+        lambda: evaluate_clustering(Colours(), test, size=(64, 64), pictures=pictures),
+    ):
+        records = evaluate()["records"]
+        assert [r["pictures"]["segmentation"] for r in records] == [
+            f"drawn/{place:05}-segmentation.jpg" for place in range(5)
+        ]
+        shaded.append([read(tmp_path / r["pictures"]["segmentation"]) for r in records])
+    for (image, mask), *drawn in zip(test.pairs, *shaded, strict=True):
+        classes = np.array(Image.open(mask))[8::16, 8::16]
+        expected = draw_classes(np.array(Image.open(image))[8::16, 8::16], classes, 3)
+        for picture in drawn:  # all three tasks find the colours in the middle of each square
+            assert picture.shape == (240, 240, 3)
+            np.testing.assert_allclose(picture[30::60, 30::60], expected, atol=6)
+
+
+@pytest.mark.parametrize(("stage", "cell"), [(1, 8), (0, 4)])
+def test_patches_found_are_drawn(folders: Path, tmp_path: Path, stage: int, cell: int) -> None:
+    test = find(folders, "test")
+    result = evaluate_retrieval(
+        Colours(), find(folders, "train"), test, (64, 64), stage, 5, pictures=tmp_path / "drawn"
+    )
+    green, orange = PALETTE[2], PALETTE[1]
+    framed = {green: 0, orange: 0}
+    for record, (_, mask_file) in zip(result["records"], test.pairs, strict=True):
+        picture = read(tmp_path / record["pictures"]["retrievals"])
+        for colour in framed:
+            framed[colour] += len(near(picture, colour)[0])
+        # The photo itself is top left, and its frame surrounds a cell of its rarest class.
+        mask = np.array(Image.open(mask_file))
+        rows, columns = near(picture[:116, :116], PALETTE[0])
+        scale = 64 / 120 * (2 * 120 + 8) / 240  # two rows of 120 lines, a gap of 8, as 240 lines
+        found = mask[int(np.median(rows) * scale), int(np.median(columns) * scale)]
+        # No cell of the first row is mostly of a class: 4 of its pixels, in height, are void.
+        counts = np.bincount(mask[cell:].ravel(), minlength=3)
+        assert counts[found] == counts[counts > 0].min()
+    if stage == 1:  # the colours themselves
+        assert framed[green] > 1000 > 100 > framed[orange]
+    else:  # nothing, so that the first three patches are found
+        assert framed[orange] > 200  # small cells have small frames
 
 
 def test_clusters_far_apart_are_found_from_any_beginning() -> None:

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.find_objects import LocalizationSettings, pair_attention, scaled
-from dense_cl.evaluation.localization import evaluate_localization, spread
+from dense_cl.evaluation.localization import evaluate_localization
 from dense_cl.evaluation.objects import AnnotatedImages, ImageObjects
 from dense_cl.sources.base import UnreadableImageError
+from dense_cl.sources.selection import evenly_spread
 from dense_cl.sources.synthetic.writer import generate_scenes
 
 SIZE, CELL = 128, 16
@@ -143,10 +145,26 @@ def test_scaled_sides_are_multiples_of_32() -> None:
 
 
 def test_limit_is_spread_evenly() -> None:
-    assert spread(10, None) == spread(10, 99) == list(range(10))
-    assert spread(11, 3) == [0, 5, 10]
+    assert evenly_spread(10, 99) == list(range(10))
+    assert evenly_spread(11, 3) == [0, 5, 10]
     with pytest.raises(DenseCLError, match="--limit is 0"):
-        spread(10, 0)
+        evaluate_localization(RedCells(), RedBoxes(), SETTINGS, limit=0)
+
+
+def test_attention_is_drawn_on_photos_that_have_objects(tmp_path: Path) -> None:
+    result = evaluate_localization(RedCells(), RedBoxes(), SETTINGS, pictures=tmp_path / "drawn")
+    names = [record["pictures"]["Grad-CAM"] for record in result["records"]]
+    assert names == [f"drawn/{number:05}-Grad-CAM.jpg" for number in range(3)]
+    assert len(list((tmp_path / "drawn").iterdir())) == 3
+    for record, name, (x1, y1, x2, y2) in zip(result["records"], names, BOXES, strict=True):
+        picture = np.asarray(Image.open(tmp_path / name)).astype(float)
+        assert picture.shape == (240, 240, 3)
+        box = np.zeros((240, 240), bool)
+        top, bottom, left, right = (240 * side // SIZE for side in (y1, y2, x1, x2))
+        box[top:bottom, left:right] = True
+        # Half of the photo and half of the map's colours, brightest where the map is highest.
+        heat = 2 * picture - np.where(box[..., None], [250, 20, 20], 90)
+        assert (heat[box].mean() > heat[~box].mean()) == record["pointing"]["grad_cam"]
 
 
 class _Nothing(RedBoxes):

@@ -18,6 +18,7 @@ from dense_cl.report.draw import (
     encode,
     tile,
 )
+from dense_cl.report.draw_views import draw_classes
 from dense_cl.report.plots import Panel, bars, curves, read_scalars
 
 
@@ -116,3 +117,14 @@ def test_json_numbers_reach_the_plot(tmp_path):
     file.write_text("".join(json.dumps({"step": i, "loss": 2.0 * i}) + "\n" for i in range(3)))
     panel = Panel.of("loss", read_scalars(file), {"loss": "loss"})
     assert panel.curves["loss"] == ((0, 1, 2), (0.0, 2.0, 4.0))
+
+
+@pytest.mark.parametrize("count", [2, 11, 40])
+def test_classes_have_colours_of_their_own_over_half_of_the_photo(count):
+    image = np.full((1, count, 3), 100, np.uint8)
+    drawn = draw_classes(image, np.arange(count)[None], count).astype(int)
+    assert len(np.unique(drawn[0], axis=0)) == count
+    steps = np.abs(np.diff(drawn[0], axis=0)).max(axis=1)
+    assert steps.min() > 40  # neighbours are easily told apart
+    brighter = draw_classes(image + 50, np.arange(count)[None], count)
+    assert np.abs(brighter - drawn - 25).max() <= 1

@@ -165,7 +165,7 @@ def test_a_better_detector_is_told_from_a_worse_one(labels, tmp_path, capsys):
     (entry,) = json.loads(numbers.read_text())["tasks"]
     assert entry["score"] == "segm_mAP" and entry["images"] == 12
     # Pictures of four images, a column for each method.
-    picture = Image.open(tmp_path / "better_seed0" / "pictures" / "00000.jpg")
+    picture = Image.open(tmp_path / "better_seed0" / "pictures" / "00000-masks.jpg")
     assert picture.size == (320, 240)
     assert len(re.findall(r"data:image/jpeg", page.read_text())) == 1
 

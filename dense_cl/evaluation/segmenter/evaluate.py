@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.examples import Examples
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
@@ -19,7 +19,6 @@ from dense_cl.transfer.recipe import Start, open_recipe
 from dense_cl.transfer.weights_file import replacing
 
 TASK = "segmentation-fine-tuning"
-_PICTURES = 8  # test images whose predictions are drawn
 
 
 def evaluate_segmentation_fine_tuning(
@@ -83,20 +82,17 @@ def evaluate_segmentation_fine_tuning(
     if fraction is not None:
         segmenter.take_fraction(cfg, fraction, seed)
     images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
-    drawn = _drawn(images["test"], Path(pictures)) if pictures else {}
+    examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
     with scope_kept():
-        counts, pretrained = _run(cfg, start, drawn)
+        counts, pretrained = _run(cfg, start, examples)
     seconds = round(time.monotonic() - started, 1)
     if counts:
         with replacing(Path(cfg.work_dir) / "train_images.txt") as file:
             file.write_text("\n".join(images["train"]) + "\n")
 
     records = counts.records() if counts else []
-    for record in records:
-        if record["image"] in drawn:
-            file = drawn[record["image"]]
-            record["pictures"] = {"segmentation": f"{file.parent.name}/{file.name}"}
+    examples.add_to(records, ["segmentation"])
     scores = plain_scores(counts.scores()) if counts else {}
     result = make_result(
         TASK,
@@ -123,9 +119,7 @@ def evaluate_segmentation_fine_tuning(
     return result
 
 
-def _run(
-    cfg: Config, start: Start, drawn: Mapping[str, Path]
-) -> tuple[PixelCounts | None, list[str]]:
+def _run(cfg: Config, start: Start, examples: Examples) -> tuple[PixelCounts | None, list[str]]:
     """Train and test; return the counts (on the main process), and what was pretrained."""
     from dense_cl.transfer.finetune_runner import FinetuneRunner
 
@@ -133,12 +127,6 @@ def _run(
     pretrained = runner.start_from(start.file, backbone_only=True)
     runner.train()
     (metric,) = runner.test_loop.evaluator.metrics
-    metric.pictures = dict(drawn)
+    metric.examples = examples
     runner.test()
     return metric.counts, pretrained
-
-
-def _drawn(images: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Return files for pictures of evenly spread images, the same for every backbone."""
-    places = np.linspace(0, len(images) - 1, min(_PICTURES, len(images))).round().astype(int)
-    return {images[place]: folder / f"{place:05}.jpg" for place in places}

@@ -4,19 +4,18 @@ Import it through ``import_mmseg``.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
-from PIL import Image
 
 from dense_cl.evaluation.confusion import confusion_matrix
+from dense_cl.evaluation.examples import Examples
 from dense_cl.evaluation.pixel_counts import PixelCounts, plain_scores
 from dense_cl.evaluation.results import sparse
-from dense_cl.sources.decode import decode_image
+from dense_cl.report.draw_views import draw_classes
+from dense_cl.sources.files import load_image
 
 
 @METRICS.register_module()
@@ -26,7 +25,7 @@ class PixelConfusion(BaseMetric):
     Values of a mask outside the classes, as 255, are void and not counted.
 
     Attributes:
-        pictures: file by path of the image: where its prediction is drawn.
+        examples: images whose predictions are drawn.
         counts: after ``compute_metrics``, in the order of the data set; on the main process only.
     """
 
@@ -34,7 +33,7 @@ class PixelConfusion(BaseMetric):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pictures: dict[str, Path] = {}
+        self.examples = Examples.of(None, [])
         self.counts: PixelCounts | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -51,9 +50,9 @@ class PixelConfusion(BaseMetric):
             assert predicted.shape == truth.shape, sample["img_path"]
             counts = confusion_matrix(predicted, truth, classes)
             self.results.append((sample["img_path"], sparse(counts)))
-            if sample["img_path"] in self.pictures:
-                file = self.pictures[sample["img_path"]]
-                draw_classes(sample["img_path"], predicted, self.dataset_meta["palette"], file)
+            if sample["img_path"] in self.examples:
+                drawn = draw_classes(load_image(sample["img_path"]), predicted.numpy(), classes)
+                self.examples.save(sample["img_path"], "segmentation", drawn)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the scores over all images, in [0, 1]."""
@@ -71,11 +70,3 @@ def _matrix(entries: list[list[int]], classes: int) -> torch.Tensor:
     for row, column, count in entries:
         counts[row, column] = count
     return counts.to_sparse()
-
-
-def draw_classes(photo: str, classes_HW: torch.Tensor, palette: Sequence, file: Path) -> None:
-    """Write a photo, half covered by the colours of its pixels' classes, as JPEG."""
-    pixels = decode_image(Path(photo).read_bytes(), photo).astype(np.float32)
-    colours = np.asarray(palette, dtype=np.float32)[classes_HW.numpy()]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(((pixels + colours) / 2).astype(np.uint8)).save(file, quality=90)
