@@ -29,7 +29,7 @@ def norm_layer(name: str, vectors: bool = False) -> Callable[..., nn.Module]:
     layers: dict[str, Callable[..., nn.Module]] = {
         "BN": nn.BatchNorm1d if vectors else nn.BatchNorm2d,
         "SyncBN": nn.SyncBatchNorm if on_nccl else SyncBatchNorm2d,
-        "GN": partial(nn.GroupNorm, 32),
+        "GN": partial(GroupNorm, 32),
     }
     if name not in layers:
         raise DenseCLError(f"no normalisation layer is called '{name}'.{nearest(name, layers)}")
@@ -52,6 +52,21 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
         for module, momentum, batches, before in recording:
             module.momentum = momentum
             batches.copy_(before)
+
+
+class GroupNorm(nn.GroupNorm):
+    """``nn.GroupNorm``, quick also for ``channels_last`` maps on a CPU.
+
+    torch 2.12 takes 8 to 30 times as long for them as for contiguous ones (32 x 128 x 24 x 24, 32
+    groups, float32 and bfloat16), and changing the order twice costs a fraction of that.
+    """
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise (B, C, H, W), in its memory format, or (B, C)."""
+        if x_BCHW.is_contiguous() or x_BCHW.dim() < 4 or x_BCHW.device.type != "cpu":
+            return super().forward(x_BCHW)
+        normalised = super().forward(x_BCHW.contiguous())
+        return normalised.contiguous(memory_format=torch.channels_last)
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
