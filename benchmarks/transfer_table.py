@@ -69,11 +69,12 @@ RECIPES = {
     "orl": "orl_resnet18_1xb32_cosine_40e_voc_animals",
     "cast": "cast_resnet18_1xb32_cosine_40e_voc_animals",
     "cast_crops": "cast_crops_resnet18_1xb32_cosine_40e_voc_animals",
+    "cast_objects": "cast_objects_resnet18_1xb32_cosine_40e_voc_animals",
     "cast_attention": "cast_attention_resnet18_1xb32_cosine_40e_voc_animals",
 }
 # Recipes whose regions, or salient objects, are found first, once for all seeds.
 WITH_REGIONS = ("detcon_s", "detcon_b", "soco", "orl")
-WITH_SALIENCY = ("cast", "cast_crops", "cast_attention")
+WITH_SALIENCY = ("cast", "cast_crops", "cast_objects", "cast_attention")
 # Recipes that learn from pairs mined with another method, whose run of the same seed comes first.
 MINED_WITH = {"orl": "byol"}
 # Recipes with crops of several sizes, which get the two views of the others here.

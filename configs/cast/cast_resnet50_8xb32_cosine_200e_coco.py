@@ -4,7 +4,7 @@ Paper: Selvaraju et al., CASTing Your Model: Learning to Localize Improves Self-
 Representations, CVPR 2021, arXiv 2012.04630; learning rate, weights and clipping of the command in
 the README of salesforce/CAST, epochs of its main_cast.py. That command has MoCo v1's head and
 T = 0.07, and masks of DeepUSPS; here it is MoCo v2, and saliency that no label went into.
-Cost: 8 GPUs x 32 images, about 92,000 iterations, each some 1.25 of MoCo v2 (docs/cast.md).
+Cost: 8 GPUs x 32 images, about 92,000 iterations, each some 1.33 of MoCo v2 (docs/cast.md).
 Expected: not run by us.
 
     dense-cl saliency cast_resnet50_8xb32_cosine_200e_coco --data COCO/train2017

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 
 from dense_cl.engine.config import apply_options, load_config
+from dense_cl.engine.config_check import check_config
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.models.correspondence import CorrespondenceProvider, GeometricNearest
@@ -91,6 +92,7 @@ def load_views(
     """
     cfg = load_config(config)
     apply_options(cfg, data, annotations, cfg_options=dict(cfg_options or {}))
+    check_config(cfg)
     dataset = DATASETS.build(
         dict(cfg.train_dataloader.dataset, seed=cfg.randomness.get("seed") or 0)
     )
@@ -108,12 +110,17 @@ def load_views(
 
 
 def show_views(seen: Seen) -> Drawing:
-    """Draw the outlines of all views in their sources, beside the views."""
+    """Draw the outlines of all views in their sources, beside the views.
+
+    A view of another image (of ORL's pairs) has no outline here, and no overlap (None).
+    """
     places = list(zip(*(geometries(view) for view in seen.views), strict=True))
+    here = [not view.other_image for view in seen.views]
     rows, facts = [], []
     for row, (name, source) in enumerate(zip(seen.names, seen.sources, strict=True)):
         small, scale = fitted(source, HEIGHT)
-        outlined = draw_outlines(small, [place.outline() * scale for place in places[row]])
+        outlines = {v: p.outline() * scale for v, p in enumerate(places[row]) if here[v]}
+        outlined = draw_outlines(small, list(outlines.values()), list(outlines))
         shown = [fitted(view.image[row].numpy(), HEIGHT)[0] for view in seen.views]
         rows.append([outlined, *(framed(picture, v) for v, picture in enumerate(shown))])
         first, *others = places[row]
@@ -121,10 +128,15 @@ def show_views(seen: Seen) -> Drawing:
         facts.append(
             {
                 "image": name,
-                "share_of_source": [round(float(a / np.prod(source.shape[:2])), 3) for a in areas],
+                "share_of_source": [
+                    round(float(area / np.prod(place.source_size)), 3)
+                    for area, place in zip(areas, places[row], strict=True)
+                ],
                 "overlap_of_smaller_with_view_0": [
                     round(first.overlap_area(other) / float(min(areas[0], area)), 3)
-                    for other, area in zip(others, areas[1:], strict=True)
+                    if own
+                    else None
+                    for other, area, own in zip(others, areas[1:], here[1:], strict=True)
                 ],
             }
         )
@@ -140,8 +152,8 @@ def show_regions(seen: Seen) -> Drawing:
     """
     if any(view.regions is None for view in seen.views):
         raise DenseCLError(
-            "the recipe's data have no regions: set train_dataloader.dataset.regions"
-            " (docs/regions.md)."
+            "the views have no regions: set train_dataloader.dataset.regions (docs/regions.md). An"
+            " ObjectPairDataset gives its regions to 'dense-cl mine' only."
         )
     rows, facts = [], []
     rates: list[float] = []
@@ -200,7 +212,8 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     """Draw what every provider of the recipe matches between the first two views.
 
     All pairs that count, between the cells of the feature map that the objective reads. Green lines
-    end less than a cell (of the view whose cells are larger) from the place they start from.
+    end less than a cell (of the view whose cells are larger) from the place they start from; those
+    from a place that the other view does not show cannot.
 
     Args:
         seen: the views.
@@ -237,14 +250,13 @@ def _providers(config: Config) -> dict[str, tuple[CorrespondenceProvider, int]]:
 
     Without any it is the geometry itself, on the last stage.
     """
-    objectives: Any = MODELS.build(config.model).objectives.values()
-    found = {
-        type(module).__name__: (module, int(getattr(objective, "stage", -1)))
-        for objective in objectives
-        for module in objective.modules()
-        if isinstance(module, CorrespondenceProvider)
-    }
-    return found or {"GeometricNearest": (GeometricNearest(), -1)}
+    found: dict[str, tuple[CorrespondenceProvider, int]] = {}
+    for name, objective in MODELS.build(config.model).named_objectives():
+        for module in objective.modules():
+            if isinstance(module, CorrespondenceProvider):
+                label = f"{name}: {type(module).__name__}"
+                found[label] = module, int(getattr(objective, "stage", -1))
+    return found or {"not of the recipe: GeometricNearest": (GeometricNearest(), -1)}
 
 
 def _matches(
@@ -259,11 +271,10 @@ def _matches(
     for row, (here, there) in enumerate(places):
         start, end = pair_BST[row].nonzero().numpy().T
         truth = here.map_points_to(there, centres)
-        shown = inside(truth[start], key.view.view_size)
-        start, end = start[shown], end[shown]
         enlargement = np.sqrt(abs(np.linalg.det(here.relative_to(there).matrix[:, :2])))
         tolerance = cell * max(1.0, float(enlargement))
-        correct = np.all(np.abs(centres[end] - truth[start]) < tolerance, axis=1)
+        near = np.all(np.abs(centres[end] - truth[start]) < tolerance, axis=1)
+        correct = near & inside(truth[start], key.view.view_size)
         pictures.append(
             draw_correspondences(
                 query.view.image[row].numpy(), key.view.image[row].numpy(),

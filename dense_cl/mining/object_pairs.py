@@ -80,7 +80,7 @@ class ObjectPairs:
         if not Path(file).is_file():
             raise DenseCLError(
                 f"object pairs '{file}' do not exist; 'dense-cl mine' writes them"
-                " (docs/methods.md)."
+                " (docs/dense_methods.md)."
             )
         try:
             with np.load(file, allow_pickle=False) as archive:

@@ -269,7 +269,7 @@ def _require_images(name: str, objective: "Objective", views: Sequence[ViewBatch
     if wanted - shown:
         raise DenseCLError(
             f"objective {name} needs an object of another image as view {min(wanted - shown)}: use"
-            " dataset type 'ObjectPairDataset' (docs/methods.md)."
+            " dataset type 'ObjectPairDataset' (docs/dense_methods.md)."
         )
 
 

@@ -85,7 +85,7 @@ def draw_correspondences(
     """Draw two views side by side with a line from each place to its match.
 
     Green lines end at the right place, orange ones do not; a white ring shows where the place
-    truly is in the right view.
+    truly is in the right view, if that shows it.
 
     Args:
         left: first view.
@@ -114,7 +114,8 @@ def draw_correspondences(
         pen.line((x1, y1, x2, y2), fill=colour, width=2)
         _dot(pen, x1, y1, 4, fill=colour)
         _dot(pen, x2, y2, 4, fill=colour)
-        _dot(pen, x3, y3, 6, outline=TRUTH, width=2)
+        if np.all((truth[index] >= 0) & (truth[index] < right.shape[1::-1])):
+            _dot(pen, x3, y3, 6, outline=TRUTH, width=2)
     return np.asarray(canvas)
 
 

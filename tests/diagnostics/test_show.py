@@ -50,15 +50,49 @@ def test_views_are_those_of_the_first_epoch_and_overlaps_are_exact(photos):
         assert fact["share_of_source"] == pytest.approx([a / 4800 for a in areas], abs=1e-3)
 
 
+def test_a_view_of_another_image_has_no_place_in_this_one(photos):
+    seen = show.load_views(RECIPE, photos, images=1)
+    own = show.show_views(seen)
+    seen.views[1] = replace(seen.views[1], other_image=True)
+    drawing = show.show_views(seen)
+    assert drawing.facts["images"][0]["overlap_of_smaller_with_view_0"] == [None]
+    assert own.facts["images"][0]["overlap_of_smaller_with_view_0"] != [None]
+    assert not np.array_equal(drawing.picture, own.picture)  # an outline less
+
+
 def test_geometric_matches_are_right_and_those_of_random_features_are_counted(photos):
     geometric = {"model.objectives.1.correspondence.type": "GeometricNearest"}
     seen = show.load_views(RECIPE, photos, images=3, cfg_options=geometric)
     drawing = show.show_correspondences(seen)
-    facts = drawing.facts["providers"]["GeometricNearest, before training"]
+    facts = drawing.facts["providers"]["dense_info_nce: GeometricNearest, before training"]
     assert facts["right"] == facts["matched"] > 0
     argmax = show.show_correspondences(show.load_views(RECIPE, photos, images=3))
-    facts = argmax.facts["providers"]["FeatureArgmax, before training"]
-    assert 0 <= facts["right"] <= facts["matched"]
+    facts = argmax.facts["providers"]["dense_info_nce: FeatureArgmax, before training"]
+    # Every cell is matched, also those that the other view does not show.
+    assert 0 <= facts["right"] < facts["matched"] == 3 * 9
+
+
+def test_every_provider_of_an_objective_is_drawn_and_a_stand_in_says_so(photos):
+    recipe = "vicregl_resnet18_1xb32_cosine_40e_voc_animals"
+    facts = show.show_correspondences(show.load_views(recipe, photos, images=2)).facts
+    names = [name.removesuffix(", before training") for name in facts["providers"]]
+    assert names == ["vicregl: KBestFeatures", "vicregl: KBestLocations"]
+    recipe = "moco_v2_resnet18_1xb32_cosine_40e_voc_animals"
+    facts = show.show_correspondences(show.load_views(recipe, photos, images=2)).facts
+    assert list(facts["providers"]) == ["not of the recipe: GeometricNearest, before training"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (f"{VIEW}.crop.min_covr", 0.3, "min_covr"),
+        (f"{VIEW}.crop.type", "ObjectCrops", "ObjectCrop"),
+        ("model.objectives.0.temprature", 0.1, "temperature"),
+    ],
+)
+def test_slips_in_a_recipe_are_named(photos, key, value, message):
+    with pytest.raises(show.DenseCLError, match=message):
+        show.load_views(RECIPE, photos, cfg_options={key: value})
 
 
 def test_regions_that_only_one_view_shows_are_its_drops(photos):

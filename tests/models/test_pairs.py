@@ -17,8 +17,11 @@ from learners import (
 from mmengine.optim import OptimWrapper
 from orl_learner import ORL, orl_data
 from region_learners import REGION_METHODS, region_data
+from torch import nn
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models import build_backbone
+from dense_cl.transfer.encoder import Encoder, save_encoder
 
 # Those that compare a query with a key, so that attention can ask what made them alike.
 PAIRS = ("info_nce", "simclr", "moco_v3", "byol", "simsiam")
@@ -36,6 +39,22 @@ PLACE = {
 @pytest.mark.parametrize(("image", "place"), list(itertools.product(IMAGE, PLACE)))
 def test_every_pair_trains(image, place):
     learner = build_learner(IMAGE[image], PLACE[place])
+    terms_ask_something(learner, orl_data(6) if place == "orl" else region_data(6))
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """Write an untrained classifier of three classes."""
+    architecture = dict(type="ResNet", depth=18)
+    normalization = dict(mean=[0.0] * 3, std=[255.0] * 3, channel_order="RGB")
+    meta = dict(architecture=architecture, normalization=normalization)
+    encoder = Encoder(build_backbone(architecture), nn.Sequential(nn.Linear(512, 3)), meta)
+    return save_encoder(encoder, tmp_path_factory.mktemp("teacher") / "teacher")[0]
+
+
+@pytest.mark.parametrize("place", PLACE)
+def test_every_place_is_learnt_beside_a_teacher(teacher, place):
+    learner = build_learner({"type": "Distillation", "teacher": str(teacher)}, PLACE[place])
     terms_ask_something(learner, orl_data(6) if place == "orl" else region_data(6))
 
 

@@ -59,6 +59,22 @@ def test_an_earlier_stage_leaves_the_later_one_alone(name):
     assert touched == {"first"}
 
 
+@pytest.mark.parametrize("name", ["detcon_s", "detcon_b"])
+def test_detcon_logs_which_regions_get_lost(name):
+    data = region_data(4)
+    maps = torch.zeros(2, 4, 32, 32, dtype=torch.int16)
+    maps[0, :, :, 16:] = 1  # the right half of the first view is a region that the second has not
+    maps[1, 0] = -1  # and of the first image the second view shows no region at all
+    for number, view in enumerate(data["views"]):
+        regions = replace(view.regions, label_map=maps[number])
+        data["views"][number] = replace(view, regions=regions)
+    learner, _ = build(name)
+    losses = losses_of(learner, data)
+    # Of the 8 regions in the first view 2 + 3 are not in the second; all 3 there are in the first.
+    assert losses[f"{name}_drop_rate"].item() == pytest.approx((5 / 8 + 0) / 2)
+    assert losses[f"{name}_without_regions"].item() == pytest.approx(1 / 8)
+
+
 @pytest.mark.parametrize("name", REGION_METHODS)
 def test_both_directions_count(name):
     """Swapping the views leaves the loss as it is, but for which regions DetCon draws."""

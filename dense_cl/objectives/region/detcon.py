@@ -15,6 +15,7 @@ from dense_cl.models.distributed import (
 )
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.heads import Predictor
+from dense_cl.models.region_cells import drop_rate
 from dense_cl.models.target import TargetNetwork
 from dense_cl.objectives.base import Objective
 from dense_cl.objectives.region.cells import check_stage, image_draws
@@ -84,7 +85,11 @@ class DetCon(Objective):
         return (share_BMS @ map_BSC).flatten(0, 1)
 
     def contrast(
-        self, prediction_VBMD: Tensor, target_VBMD: Tensor, ids_VBM: Tensor
+        self,
+        prediction_VBMD: Tensor,
+        target_VBMD: Tensor,
+        ids_VBM: Tensor,
+        owners: list[Tensor],
     ) -> ObjectiveOutput:
         """Contrast with the targets of all processes, which may get a gradient."""
         sizes = gather_sizes(ids_VBM.shape[1], ids_VBM.device)
@@ -98,10 +103,14 @@ class DetCon(Objective):
             sum(sizes[: rank()]),
             self.local_negatives,
         )
-        return ObjectiveOutput(
-            terms.loss,
-            {"positive_similarity": terms.positive_similarity, "matched": terms.matched},
-        )
+        lost = [drop_rate(owners[v][:, None], owners[1 - v][:, None]) for v in (0, 1)]
+        diagnostics = {
+            "positive_similarity": terms.positive_similarity,
+            "matched": terms.matched,
+            "drop_rate": (lost[0] + lost[1]) / 2,
+            "without_regions": (torch.stack(owners) < 0).all(dim=2).float().mean(),
+        }
+        return ObjectiveOutput(terms.loss, diagnostics)
 
 
 @OBJECTIVES.register_module()
@@ -120,7 +129,7 @@ class DetConS(DetCon):
         projection_VBMD = torch.stack(
             [self.region_head(self.pool(features.online[v], owners[v], ids_VBM[v])) for v in (0, 1)]
         ).unflatten(1, ids_VBM.shape[1:])
-        return self.contrast(projection_VBMD, projection_VBMD, ids_VBM)
+        return self.contrast(projection_VBMD, projection_VBMD, ids_VBM, owners)
 
 
 @OBJECTIVES.register_module()
@@ -161,4 +170,5 @@ class DetConB(DetCon):
             torch.stack(prediction).unflatten(1, shape),
             torch.stack(target).unflatten(1, shape),
             ids_VBM,
+            owners,
         )
