@@ -77,7 +77,10 @@ def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
         help="exported backbone, FILE:ARCH, 'random', or 'random:resnet50'",
     )
     task.add_argument(
-        "--seed", type=whole(0), default=0, help="of a random backbone, and of all draws"
+        "--seed",
+        type=whole(0),
+        default=0,
+        help="of the pretraining, or of random weights",
     )
     task.add_argument("--out", metavar="JSON", help="where to write the result")
     return task

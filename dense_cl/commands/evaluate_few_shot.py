@@ -20,6 +20,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument("--query", type=whole(1), default=15, help="images of each to score (15)")
     task.add_argument("--episodes", type=whole(1), default=600, help="(600)")
     task.add_argument("--size", type=side, default=224, help="side of the images (224)")
+    task.add_argument("--draw-seed", type=whole(0), default=0, help="of the episodes (0)")
     add_extraction(task)
     task.set_defaults(evaluate=run)
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.episodes,
         size=args.size,
         seed=args.seed,
+        draw_seed=args.draw_seed,
         extraction=extraction(args),
     )
     accuracy, half = 100 * result["scores"]["accuracy"], 100 * result["interval"]

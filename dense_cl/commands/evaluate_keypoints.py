@@ -26,6 +26,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--alpha", type=positive, default=0.1, help="tolerance, part of the box's larger side (0.1)"
     )
+    task.add_argument("--draw-seed", type=whole(0), default=0, help="of the pairs (0)")
     add_extraction(task)
     task.set_defaults(evaluate=run)
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         stage=args.stage,
         alpha=args.alpha,
         seed=args.seed,
+        draw_seed=args.draw_seed,
         extraction=extraction(args),
     )
     print(f"{f'PCK at {args.alpha:g}':>16}  {100 * result['scores']['pck']:5.1f}")

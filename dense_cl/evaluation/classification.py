@@ -94,11 +94,12 @@ def evaluate_classification(
         name,
         seed,
         scores,
-        [{"image": test.source.name(i), "knn": int(a), "linear": int(b)} for i, a, b in rows],
+        [{"image": test.name(i), "knn": int(a), "linear": int(b)} for i, a, b in rows],
         {
             "size": size,
             "classes": num_classes,
             "images": {what: len(images) for what, images in sets.items()},
+            "l2": list(l2),
             "k": K,
             "temperature": TEMPERATURE,
         },

@@ -13,12 +13,15 @@ from dense_cl.report.draw_views import draw_classes, fitted
 from dense_cl.sources.files import load_image
 from dense_cl.sources.selection import evenly_spread
 
+PHOTO = "photo"
 _EXAMPLES, _HEIGHT = 8, 240
 
 
 @dataclass(frozen=True)
 class Examples:
     """Evenly spread images of a set, the same for every backbone, and where pictures of them go.
+
+    The kind "photo" is the image itself; a page shows it beside the others.
 
     Attributes:
         folder: of the pictures.
@@ -77,11 +80,12 @@ def draw_segmentations(
     Returns:
         The records, which name the pictures now.
     """
-    examples = Examples.of(pictures, [str(file) for file, _ in folders.pairs])
+    examples = Examples.of(pictures, [folders.name(index) for index in range(len(folders))])
     for image, place in examples.places.items():
-        pixels = load_image(image)
+        pixels = load_image(folders.pairs[place][0])
+        examples.save(image, PHOTO, pixels)
         classes = predict(place, (pixels.shape[0], pixels.shape[1]))
         drawn = draw_classes(pixels, classes.numpy(), folders.num_classes)
         examples.save(image, "segmentation", drawn)
-    examples.add_to(records, ["segmentation"])
+    examples.add_to(records, [PHOTO, "segmentation"])
     return records

@@ -30,6 +30,7 @@ def evaluate_few_shot(
     episodes: int = EPISODES,
     size: int = 224,
     seed: int = 0,
+    draw_seed: int = 0,
     extraction: Extraction | None = None,
 ) -> dict[str, Any]:
     """Score how well the mean of a few vectors tells the images of one class from those of others.
@@ -42,7 +43,8 @@ def evaluate_few_shot(
         query: images of each to score.
         episodes: number of draws.
         size: side of the images, in pixels: stretched to 1.15 of it, and the centre cut out.
-        seed: of the episodes, which are so the same for all backbones, and of a random backbone.
+        seed: of the backbone: of its pretraining, or its random weights.
+        draw_seed: of the episodes, which are the same for all backbones.
         extraction: cache, workers and progress.
 
     Returns:
@@ -59,7 +61,8 @@ def evaluate_few_shot(
         )
     images.check_files()
     (labels,) = class_numbers(images.names)
-    drawn = sample_episodes(labels, way, shot, query, episodes, seed)  # too few images fail first
+    # Before the features are computed: too few images fail here.
+    drawn = sample_episodes(labels, way, shot, query, episodes, draw_seed)
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
     pictures = Pictures(images.source, "stretched", (size, size))
@@ -77,6 +80,7 @@ def evaluate_few_shot(
             "shot": shot,
             "query": query,
             "episodes": episodes,
+            "draw_seed": draw_seed,
             "size": size,
             "images": len(images),
             "classes": len(set(images.names)),

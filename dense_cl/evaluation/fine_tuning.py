@@ -90,7 +90,7 @@ def evaluate_fine_tuning(
     labels = torch.cat([targets["training"], targets["validation"]])
     tuned = fine_tune(frozen, both, labels, classes, *chosen, recipe)
     logits = predict(tuned, splits.test, recipe)
-    scores, records = label_records(logits, targets["test"], splits.test)
+    scores, records = label_records(logits, targets["test"], splits.test, metric)
     return make_result(
         "fine-tuning",
         name,
@@ -99,6 +99,9 @@ def evaluate_fine_tuning(
         records,
         {
             "size": recipe.size,
+            "metric": metric,
+            "rates": list(rates),
+            "decays": list(decays),
             "steps": recipe.steps,
             "batch": BATCH,
             "classes": classes,

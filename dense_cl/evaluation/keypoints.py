@@ -25,6 +25,7 @@ def evaluate_keypoints(
     stage: int = -2,
     alpha: float = ALPHA,
     seed: int = 0,
+    draw_seed: int = 0,
     extraction: Extraction | None = None,
 ) -> dict[str, Any]:
     """Match key points between random pairs of objects of one class, in different photos.
@@ -40,7 +41,8 @@ def evaluate_keypoints(
         size: side of the squares.
         stage: feature map to match; the last but one, as the last is coarse.
         alpha: tolerance, as a part of the larger side of the box.
-        seed: of the pairs, and of a random backbone.
+        seed: of the backbone: of its pretraining, or its random weights.
+        draw_seed: of the pairs, which are the same for all backbones.
         extraction: cache, workers and progress.
 
     Returns:
@@ -50,12 +52,12 @@ def evaluate_keypoints(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
-    chosen = choose_pairs(crops, pairs, seed)
+    chosen = choose_pairs(crops, pairs, draw_seed)
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
     (maps,) = options.maps(frozen, Pictures(crops, "whole", (size, size)), [stage], "object")
     records = []
-    for first, second in chosen:
+    for number, (first, second) in enumerate(chosen):
         both = crops.objects[first].visible & crops.objects[second].visible
         start, truth = (crops.objects[i].points[both] for i in (first, second))
         relative = (start - _corner(crops, first)) / _size(crops, first)
@@ -65,7 +67,7 @@ def evaluate_keypoints(
         right = correct_points(place, truth, box, alpha)
         records.append(
             {
-                "image": f"{crops.name(first)} -> {crops.name(second)}",
+                "image": f"{number}: {crops.name(first)} -> {crops.name(second)}",
                 "pck": right.double().mean().item(),
                 "points": len(right),
             }
@@ -81,6 +83,7 @@ def evaluate_keypoints(
             "stage": stage,
             "alpha": alpha,
             "pairs": len(records),
+            "draw_seed": draw_seed,
             "objects": len(crops),
         },
     )

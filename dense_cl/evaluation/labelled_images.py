@@ -127,6 +127,12 @@ class LabelledImages:
             if not os.path.getsize(name):
                 raise UnreadableImageError(name, "empty file")
 
+    def name(self, index: int) -> str:
+        """Return what results call an image: its path below its folder or list, if it has one."""
+        if isinstance(self.source, FileSource):
+            return self.source.relative_name(index)
+        return self.source.name(index)
+
     def subset(self, count: int) -> "LabelledImages":
         """Return at most ``count`` images, evenly spread over the classes as they are sorted."""
         if len(self) <= count:

@@ -26,6 +26,7 @@ from dense_cl.evaluation.principal_axes import PrincipalAxes
 
 # Of a mean logistic loss by feature variance: p (1 - p), which is between 0 and 1/4.
 _CURVATURE = 0.1
+_RELATIVE = 1e-2  # largest slope by value, see ``solve_path``
 _HISTORY = 10  # steps that L-BFGS remembers; more cost more time than they save
 
 Loss = Callable[[slice, list[Tensor]], tuple[float, list[Tensor]]]
@@ -59,7 +60,9 @@ def solve_path(
             they are; constant ones get no weight.
         chunk: images whose logits are in memory at once.
         max_iterations: L-BFGS steps for each penalty at most.
-        tolerance: stop when every entry of the gradient is below this.
+        tolerance: stop when every entry of the gradient is below this, and below a hundredth of
+            the value: where weak penalties let the loss vanish, so does its gradient, far from
+            the minimum.
 
     Raises:
         DenseCLError: a penalty is not positive, fewer than two classes, or features that are not
@@ -77,29 +80,41 @@ def solve_path(
     data = _DataTerm(inputs, loss, num_classes, chunk)
     solution = torch.zeros_like(variance)
     for l2 in sorted(penalties, reverse=True):
-        solution, value, slope, evaluations = _minimise(
-            data, solution, l2 * penalised, _CURVATURE * variance, max_iterations, tolerance
-        )
+        found = _minimise(data, solution, l2 * penalised, variance, max_iterations, tolerance)
+        solution = found.point
         *weights, bias = data.unpacked(solution)
         raw = [each.raw(weight) for each, weight in zip(axes, weights, strict=True)]
         dtype = stages[0].dtype
         yield LinearFit(
             tuple(weight.to(dtype) for weight, _ in raw),
             torch.stack([bias, *(shift for _, shift in raw)]).sum(dim=0).to(dtype),
-            l2, value, slope, slope <= tolerance, evaluations,
+            l2, found.value, found.slope, found.converged, found.evaluations,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Minimum:
+    """Where L-BFGS stopped: the point, its value and largest slope, and whether it is there."""
+
+    point: Tensor
+    value: float
+    slope: float
+    converged: bool
+    evaluations: int
 
 
 def _minimise(
     data: Callable[[Tensor], tuple[float, Tensor]],
     start: Tensor,
     ridge: Tensor,
-    curvature: Tensor,
+    variance: Tensor,
     max_iterations: int,
     tolerance: float,
-) -> tuple[Tensor, float, float, int]:
-    """Return where ``data(x) + ridge/2 x^2`` is least, its value, largest slope and evaluations."""
-    scale = (curvature + ridge).rsqrt()
+) -> _Minimum:
+    """Return where ``data(x) + ridge/2 x^2`` is least."""
+    # The curvature falls with the loss.
+    curvature = _CURVATURE * min(1.0, max(data(start)[0], 1e-8))
+    scale = (curvature * variance + ridge).rsqrt()
 
     def objective(variables: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         point = torch.from_numpy(variables) * scale
@@ -107,21 +122,28 @@ def _minimise(
         value += float(ridge @ point.square()) / 2
         return value, ((gradient + ridge * point) * scale).numpy()
 
-    found = minimize(
-        objective,
-        (start / scale).numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxcor": _HISTORY,
-            "maxiter": max_iterations,
-            "maxfun": 2 * max_iterations,
-            "gtol": tolerance,
-            "ftol": 0.0,  # a small step is no sign of the minimum
-        },
-    )
-    point = torch.from_numpy(found.x) * scale
-    return point, float(found.fun), float(np.abs(found.jac).max()), int(found.nfev)
+    variables, wanted, evaluations = (start / scale).numpy(), tolerance, 1
+    while True:
+        found = minimize(
+            objective,
+            variables,
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxcor": _HISTORY,
+                "maxiter": max_iterations,
+                "maxfun": 2 * max_iterations,
+                "gtol": wanted,
+                "ftol": 0.0,  # a small step is no sign of the minimum
+            },
+        )
+        evaluations += int(found.nfev)
+        variables, slope = found.x, float(np.abs(found.jac).max())
+        reached, wanted = slope <= wanted, min(tolerance, _RELATIVE * float(found.fun))
+        # Not reached: no steps are left, or none helps in the features' precision.
+        if not reached or slope <= wanted:
+            point = torch.from_numpy(variables) * scale
+            return _Minimum(point, float(found.fun), slope, slope <= wanted, evaluations)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
-from dense_cl.evaluation.examples import Examples
+from dense_cl.evaluation.examples import PHOTO, Examples
 from dense_cl.evaluation.find_objects import (
     DEFAULTS,
     Found,
@@ -106,9 +106,10 @@ def evaluate_localization(
         )
         observe(records[-1], objects, found)
         if images.name(number) in examples:
+            examples.save(images.name(number), PHOTO, objects.image)
             drawn = draw_attention(objects.image, found.grad_cam, settings.threshold)
             examples.save(images.name(number), "Grad-CAM", drawn)
-    examples.add_to(records, ["Grad-CAM"])
+    examples.add_to(records, [PHOTO, "Grad-CAM"])
     progress(len(chosen), len(chosen))
     if not records:
         raise DenseCLError(

@@ -86,11 +86,22 @@ def fit_path(
     Like ``fit_vectors`` without standardising, but a penalty belongs to the sum of the losses. For
     (N, K) targets the authors fit a softmax over two rows to each class, which equals one logit
     with half the penalty; so it is here, that a value of the grid means what it means for them.
+    Computed in float64: where weak penalties let the loss vanish, float32 does not tell the
+    minimum from its surroundings.
     """
     rows = 2 if targets.dim() == 2 else 1
     share = {l2 / rows / len(features_NC): l2 for l2 in penalties}
     fits = fit_vectors(
-        features_NC, targets, num_classes, list(share), standardise=False,
+        features_NC.double(), targets, num_classes, list(share), standardise=False,
         max_iterations=max_iterations, tolerance=tolerance,
     )  # fmt: skip
-    return (replace(fit, l2=share[fit.l2]) for fit in fits)
+    dtype = features_NC.dtype
+    return (
+        replace(
+            fit,
+            weights=tuple(weight.to(dtype) for weight in fit.weights),
+            bias=fit.bias.to(dtype),
+            l2=share[fit.l2],
+        )
+        for fit in fits
+    )

@@ -76,7 +76,7 @@ def evaluate_many_shot(
     # Down to the chosen penalty in larger steps: a warm start saves time, but decides nothing.
     *_, final = fit_path(both[0], both[1], classes, [l2 for l2 in grid if l2 >= best.l2][::4])
     logits, truth = final.logits(features["test"]), targets["test"]
-    scores, records = label_records(logits, truth, splits.test)
+    scores, records = label_records(logits, truth, splits.test, metric)
     return make_result(
         "many-shot",
         name,
@@ -85,6 +85,7 @@ def evaluate_many_shot(
         records,
         {
             "size": size,
+            "metric": metric,
             "classes": classes,
             "images": {what: len(images) for what, images in splits.by_name().items()},
             "l2": grid,
@@ -97,19 +98,27 @@ def evaluate_many_shot(
 
 
 def label_records(
-    logits_NK: Tensor, targets: Tensor, images: LabelledImages
+    logits_NK: Tensor, targets: Tensor, images: LabelledImages, metric: str
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Return scores and records of images with one class each, (N,), or several, (N, K)."""
-    names = [images.source.name(index) for index in range(len(images))]
+    """Return scores, that of ``metric`` first, and records.
+
+    Args:
+        logits_NK: of the images.
+        targets: (N,) classes, or (N, K) of 0 and 1 for images with several.
+        images: whose names the records have.
+        metric: name in ``METRICS``: the score that ``dense-cl compare`` compares.
+    """
+    names = [images.name(index) for index in range(len(images))]
     if targets.dim() == 2:
         rows = zip(names, targets.tolist(), logits_NK.tolist(), strict=True)
         return (
             {"mean_average_precision": METRICS[MAP](logits_NK, targets)},
             [{"image": name, "labels": labels, "logits": logits} for name, labels, logits in rows],
         )
+    by_metric = {"top-1": "accuracy", "mean per class": "mean_class_accuracy"}
     scores = {
-        "accuracy": METRICS["top-1"](logits_NK, targets),
-        "mean_class_accuracy": METRICS["mean per class"](logits_NK, targets),
+        by_metric[each]: METRICS[each](logits_NK, targets)
+        for each in sorted(by_metric, key=lambda each: each != metric)
     }
     found = zip(names, targets.tolist(), logits_NK.argmax(dim=1).tolist(), strict=True)
     return scores, [

@@ -67,6 +67,10 @@ class MaskFolders:
         """Return the photos resized to (height, width)."""
         return Pictures(FileSource("", [str(image) for image, _ in self.pairs]), "whole", size)
 
+    def name(self, index: int) -> str:
+        """Return what results call a photo: its path below ``images``, everywhere the same."""
+        return str(self.pairs[index][0].relative_to(self.images))
+
     def check(self) -> None:
         """Read every photo and mask, so that a wrong one is named before long work.
 

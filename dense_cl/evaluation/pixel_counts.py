@@ -55,7 +55,7 @@ class PixelCounts:
             counts = confusion_matrix(prediction, labels, *total.shape)
             total += counts
             by_photo.append(counts.to_sparse())
-            names.append(str(folders.pairs[index][0]))
+            names.append(folders.name(index))
         return cls(tuple(names), tuple(by_photo), total)
 
     def merged(self, merge: Callable[[Tensor], Tensor]) -> "PixelCounts":

@@ -105,10 +105,11 @@ def evaluate_retrieval(
             "stage": stage,
             "k": k,
             "temperature": temperature,
-            "memory": len(remembered.shares_MK),
+            "memory": memory,
             "classes": train.num_classes,
             "images": {"train": len(train), "test": len(test)},
             "ignore": sorted(train.ignore),
         },
         iou=iou_by_class(scores, classes),
+        patches=len(remembered.shares_MK),
     )

@@ -43,7 +43,7 @@ def draw_retrievals(
         queries_NCHW: features of the test patches.
         pictures: folder, or None for no pictures.
     """
-    examples = Examples.of(pictures, [str(file) for file, _ in test.pairs])
+    examples = Examples.of(pictures, [test.name(index) for index in range(len(test))])
     grid = queries_NCHW.shape[2], queries_NCHW.shape[3]
     for image, place in examples.places.items():
         shares = label_cells(test.labels(place), grid, test.num_classes).flatten(1)
@@ -52,7 +52,7 @@ def draw_retrievals(
             continue
         cell, wanted = chosen
         query = F.normalize(queries_NCHW[place].flatten(1)[None, :, cell], dim=1)
-        shown = [_framed(image, cell, grid, _QUERY)]
+        shown = [_framed(test.pairs[place][0], cell, grid, _QUERY)]
         for found in nearest_neighbours(memory.features_MD, query, _SHOWN)[1][0].tolist():
             right = int(memory.shares_MK[found].argmax()) == wanted
             file, _ = train.pairs[int(memory.photos_M[found])]
@@ -75,7 +75,7 @@ def _of_rarest_class(shares_KP: Tensor) -> tuple[int, int] | None:
     return int(cells[len(cells) // 2]), wanted
 
 
-def _framed(file: str | Path, cell: int, grid: tuple[int, int], colour: int) -> Picture:
+def _framed(file: Path, cell: int, grid: tuple[int, int], colour: int) -> Picture:
     """Return a small photo with a frame around a cell."""
     picture, _ = fitted(load_image(file), _HEIGHT)
     row, column = divmod(cell, grid[1])

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.examples import PHOTO
 from dense_cl.report.compare_results import Result
 from dense_cl.report.draw import Picture, encode, tile
 from dense_cl.sources.selection import evenly_spread
@@ -19,9 +20,10 @@ def pictures(results: Sequence[Result], score: str, control: str) -> dict[str, b
     """Draw the pictures that records of a task name: a row by image, a column by method.
 
     A record names them as ``"pictures": {"segmentation": "masks/7.png", ...}``, relative to its
-    result file. Of several seeds the first counts. Where the records have the score by image, the
-    images are those where the first method is farthest below the control and farthest above it,
-    and two between; else they are evenly spread. So they are no choice of the prettiest.
+    result file. The kind "photo" is the image itself, which is shown beside the others. Of several
+    seeds the first counts. Where the records have the score by image, the images are those where
+    the first method is farthest below the control and farthest above it, and two between; else
+    they are evenly spread. So they are no choice of the prettiest.
 
     Args:
         results: of one task.
@@ -44,7 +46,8 @@ def pictures(results: Sequence[Result], score: str, control: str) -> dict[str, b
         for method, result in first.items()
     }
     drawn = {}
-    for kind in dict.fromkeys(k for by in named.values() for pics in by.values() for k in pics):
+    kinds = dict.fromkeys(k for by in named.values() for pics in by.values() for k in pics)
+    for kind in (kind for kind in kinds if kind != PHOTO):
         methods = [m for m, by in named.items() if any(kind in pics for pics in by.values())]
         images = sorted(
             set.intersection(
@@ -56,9 +59,8 @@ def pictures(results: Sequence[Result], score: str, control: str) -> dict[str, b
         rows = []
         for image in _chosen(images, [first[m] for m in methods], score, control):
             places = [first[m].file.parent / named[m][image][kind] for m in methods]
-            original = first[methods[0]].file.parent / image
-            if original.is_file():
-                places.insert(0, original)
+            if PHOTO in named[methods[0]][image]:
+                places.insert(0, first[methods[0]].file.parent / named[methods[0]][image][PHOTO])
             rows.append([_small(place) for place in places])
         titles = methods if len(rows[0]) == len(methods) else ["image", *methods]
         drawn[kind] = encode(tile(rows, titles))

@@ -2,39 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from dense_cl.report.draw import Detection, Picture, draw_detections
+from dense_cl.report.draw_views import fitted
 
 _HEIGHT, _SHOWN_SCORE, _SHOWN = 240, 0.3, 20
 
 
 def draw_found(
-    file: Path, entries: Sequence[Mapping[str, Any]], classes: Mapping[int, str]
+    image: Picture, entries: Sequence[Mapping[str, Any]], classes: Mapping[int, str]
 ) -> Picture:
     """Draw what was found on a small copy of an image.
 
     Args:
-        file: the image.
+        image: (H, W, 3) RGB.
         entries: COCO results of this image; boxes, or run lengths of masks. Only the surest are
             drawn.
         classes: names of the categories by id.
     """
-    with Image.open(file) as opened:
-        image = opened.convert("RGB")
-    ratio = _HEIGHT / image.height
-    size = max(1, round(image.width * ratio)), _HEIGHT
+    small, ratio = fitted(image, _HEIGHT)
+    size = small.shape[1], small.shape[0]
     surest = sorted(entries, key=lambda entry: -entry["score"])[:_SHOWN]
     found = [
         _scaled(Detection.from_coco(entry, classes), ratio, size)
         for entry in surest
         if entry["score"] >= _SHOWN_SCORE
     ]
-    return draw_detections(np.asarray(image.resize(size)), found, scale=1)
+    return draw_detections(small, found, scale=1)
 
 
 def _scaled(found: Detection, ratio: float, size: tuple[int, int]) -> Detection:

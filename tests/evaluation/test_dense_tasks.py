@@ -78,7 +78,8 @@ def test_retrieval_finds_the_colours(folders: Path, memory: int) -> None:
     # Shares are enlarged bilinearly, which rounds the corners of the squares.
     assert result["scores"]["mean_iou"] > 0.9 and set(result["iou"]) == {"red", "green", "blue"}
     # The void border fills half of the first row of cells, so that every patch has a label.
-    assert result["settings"]["memory"] == min(memory, 5 * 64)
+    assert result["patches"] == min(memory, 5 * 64)
+    assert result["settings"]["memory"] == memory  # the same for backbones of other strides
     assert torch.equal(
         confusions(result).sum(0),
         confusions(json.loads(json.dumps(result))).sum(0),
@@ -118,6 +119,17 @@ def test_wrong_settings_are_named(folders: Path) -> None:
         evaluate_retrieval(Colours(), test, test, memory=4)
     with pytest.raises(DenseCLError, match="2 class names were given for 3 classes"):
         evaluate_retrieval(Colours(), test, test, (64, 64), classes=["a", "b"])
+
+
+def test_records_name_photos_the_same_from_everywhere(folders: Path, monkeypatch) -> None:
+    test = find(folders, "test")
+    monkeypatch.chdir(folders.parent)
+    relative = find(Path(folders.name), "test")
+    names = [
+        [r["image"] for r in evaluate_clustering(Colours(), s, size=(64, 64))["records"]]
+        for s in (test, relative)
+    ]
+    assert names[0] == names[1] == [f"{number}.png" for number in range(5)]
 
 
 @pytest.mark.parametrize("task", ["clustering", "retrieval"])

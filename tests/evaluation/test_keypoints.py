@@ -98,6 +98,28 @@ def test_pairs_are_of_different_photos_and_follow_the_seed(annotations: Path) ->
     assert pairs == choose_pairs(crops, 50, seed=0) != choose_pairs(crops, 50, seed=1)
 
 
+def test_seeds_of_pretraining_can_be_compared(annotations: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        words = [
+            "evaluate",
+            "keypoints",
+            "--backbone",
+            "random",
+            "--seed",
+            str(seed),
+            "--size",
+            "32",
+        ]
+        out = tmp_path / "results" / f"{seed}.json"
+        words += ["--annotations", str(annotations), "--pairs", "20", "--out", str(out)]
+        assert main(words) == 0
+    numbers = tmp_path / "numbers.json"
+    assert main(["compare", str(tmp_path / "results"), "--json", str(numbers)]) == 0
+    (task,) = json.loads(numbers.read_text())["tasks"]
+    # More pairs than there are different ones: each is a record of its own.
+    assert task["methods"][0]["seeds"] == [0, 1] and task["images"] == 20
+
+
 def test_wrong_files(annotations: Path, tmp_path: Path) -> None:
     content = json.loads(annotations.read_text())
     with pytest.raises(DenseCLError, match="no object with 5 visible key points"):

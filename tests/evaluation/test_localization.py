@@ -155,7 +155,7 @@ def test_attention_is_drawn_on_photos_that_have_objects(tmp_path: Path) -> None:
     result = evaluate_localization(RedCells(), RedBoxes(), SETTINGS, pictures=tmp_path / "drawn")
     names = [record["pictures"]["Grad-CAM"] for record in result["records"]]
     assert names == [f"drawn/{number:05}-Grad-CAM.jpg" for number in range(3)]
-    assert len(list((tmp_path / "drawn").iterdir())) == 3
+    assert len(list((tmp_path / "drawn").iterdir())) == 2 * 3  # and the photos themselves
     for record, name, (x1, y1, x2, y2) in zip(result["records"], names, BOXES, strict=True):
         picture = np.asarray(Image.open(tmp_path / name)).astype(float)
         assert picture.shape == (240, 240, 3)

@@ -56,6 +56,31 @@ def test_golden_coefficients(golden, case, check):
     torch.testing.assert_close(fit.logits(data["val_features"]), decision, rtol=1e-3, atol=1e-3)
 
 
+def test_weak_penalties_reach_the_minimum_where_classes_can_be_separated():
+    """There loss and gradient vanish long before the weights have grown; also in float32."""
+    generator = torch.Generator().manual_seed(0)
+    count, width, classes = 150, 200, 5
+    scales = torch.logspace(-2, 0, width)
+    features, test = (
+        torch.randn(n, width, generator=generator).abs() * scales for n in (count, 2000)
+    )
+    labels = torch.randint(0, classes, (count,), generator=generator)
+    features[torch.arange(count), labels] += 0.3
+    grid = l2_grid(12)
+    exact = features.double().numpy(), labels.numpy()
+    for fit in fit_path(features, labels, classes, grid):
+        if fit.l2 > 1e-2:
+            continue
+        assert fit.converged
+        theirs = LogisticRegression(C=1 / fit.l2, tol=1e-10, max_iter=5000, solver="newton-cg")
+        theirs.fit(*exact)
+        expected = torch.tensor(theirs.coef_).float()
+        difference = (fit.weights[0] - expected).norm() / expected.norm()
+        assert difference < 0.01, fit.l2
+        same = fit.logits(test).argmax(1) == torch.tensor(theirs.predict(test.double().numpy()))
+        assert same.double().mean() > 0.99
+
+
 def problem(dtype=torch.float64):
     """Correlated features of very different scales, far from the origin."""
     generator = torch.Generator().manual_seed(3)

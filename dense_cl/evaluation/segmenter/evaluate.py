@@ -1,5 +1,6 @@
 """Semantic segmentation by fine-tuning: what a backbone is worth once everything is trained."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.examples import Examples
+from dense_cl.evaluation.examples import PHOTO, Examples
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
@@ -92,7 +93,11 @@ def evaluate_segmentation_fine_tuning(
             file.write_text("\n".join(images["train"]) + "\n")
 
     records = counts.records() if counts else []
-    examples.add_to(records, ["segmentation"])
+    examples.add_to(records, [PHOTO, "segmentation"])
+    # Results name images below the folder of all of them, so that those of two machines meet.
+    root = os.path.commonpath([os.path.dirname(file) for file in images["test"]])
+    for record in records:
+        record["image"] = os.path.relpath(record["image"], root)
     scores = plain_scores(counts.scores()) if counts else {}
     result = make_result(
         TASK,

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
 from dense_cl.evaluation.confusion import confusion_matrix
-from dense_cl.evaluation.examples import Examples
+from dense_cl.evaluation.examples import PHOTO, Examples
 from dense_cl.evaluation.pixel_counts import PixelCounts, plain_scores
 from dense_cl.evaluation.results import sparse
 from dense_cl.report.draw_views import draw_classes
@@ -51,7 +51,9 @@ class PixelConfusion(BaseMetric):
             counts = confusion_matrix(predicted, truth, classes)
             self.results.append((sample["img_path"], sparse(counts)))
             if sample["img_path"] in self.examples:
-                drawn = draw_classes(load_image(sample["img_path"]), predicted.numpy(), classes)
+                photo = load_image(sample["img_path"])
+                drawn = draw_classes(photo, predicted.numpy(), classes)
+                self.examples.save(sample["img_path"], PHOTO, photo)
                 self.examples.save(sample["img_path"], "segmentation", drawn)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
