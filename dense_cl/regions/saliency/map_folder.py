@@ -24,7 +24,8 @@ class MapFolder(RegionProvider):
     """Passes on the objects of a saliency provider, and keeps each map as a PNG of 8 bits.
 
     Each map is as large as the provider makes it, and named and nested as its image, so that
-    ``SaliencyMasks`` finds the same objects in it. ``saliency.json`` says what the maps come from.
+    ``SaliencyMasks`` finds the same objects in it if it is given the ``threshold``, ``min_share``
+    and ``max_share`` of the provider. ``saliency.json`` has them, and what else the maps come from.
 
     Args:
         provider: finds the maps.

@@ -68,7 +68,9 @@ def test_the_command(source, tmp_path, capsys):
     assert "6 images done, 0 kept" in capsys.readouterr().out
     assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
     assert "0 images done, 6 kept" in capsys.readouterr().out
-    given = SaliencyMasks(str(maps))
+    made = json.loads((maps / "saliency.json").read_text())["settings"]
+    options = {name: made[name] for name in ("threshold", "min_share", "max_share")}
+    given = SaliencyMasks(str(maps), **options)
     given.bind(source)
     for found, wanted in zip(label_maps(given, source), direct, strict=True):
         np.testing.assert_array_equal(found, wanted)
