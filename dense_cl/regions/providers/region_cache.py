@@ -52,7 +52,13 @@ class RegionCache(IndexedProvider):
             made = cache.provenance()
         finally:
             cache.close()
-        check_provenance(made, self.provider, source, self.file)
+        check_settings(made, self.provider, self.file)
+        if made["source"] != source.fingerprint():
+            raise DenseCLError(
+                f"region cache '{self.file}' was made from other images, or some have changed"
+                f" since: {compared(made, source)}. Run 'dense-cl {self.provider.command}' again, which"
+                " does what is missing, or name the cache of these images."
+            )
         if made.get("content") is None:
             raise DenseCLError(
                 f"region cache '{self.file}' is not finished. Run 'dense-cl"
@@ -85,10 +91,8 @@ class RegionCache(IndexedProvider):
         return self.__dict__ | {"_open": None}
 
 
-def check_provenance(
-    made: Mapping[str, Any], provider: RegionProvider, source: ImageSource, file: str
-) -> None:
-    """Compare what a cache was made of with what is wanted.
+def check_settings(made: Mapping[str, Any], provider: RegionProvider, file: str) -> None:
+    """Compare the settings that a cache was made with and those that are wanted.
 
     Raises:
         DenseCLError: names every setting that differs.
@@ -99,14 +103,16 @@ def check_provenance(
         for key in sorted(set(before) | set(settings))
         if before.get(key) != settings.get(key)
     ]
-    if made["source"] != source.fingerprint():
-        differences.append(
-            f"it was made from other images (fingerprint {made['source']} of {made['images']}"
-            f" images, now {source.fingerprint()} of {len(source)})"
-        )
     if differences:
         raise DenseCLError(
-            f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings and"
-            f" data it was made with, or make another with 'dense-cl {provider.command} CONFIG"
-            " --out FILE'."
+            f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings it was"
+            f" made with, or make another with 'dense-cl {provider.command} CONFIG --out FILE'."
         )
+
+
+def compared(made: Mapping[str, Any], source: ImageSource) -> str:
+    """Say of which images a cache was made, and which there are."""
+    return (
+        f"fingerprint {made['source']} of {made['images']} images, now {source.fingerprint()} of"
+        f" {len(source)}"
+    )
