@@ -372,6 +372,10 @@ def test_the_command(tmp_path, capsys):
     assert "grid.regions: 0 images done, 5 kept" in capsys.readouterr().out  # named after Grid
     assert main(["regions", str(tmp_path / "plain.py"), *common]) == 2
     assert "has no train_dataloader.dataset.regions" in capsys.readouterr().err
+    assert main(["regions", str(tmp_path / "plain.py"), *common, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "the recipe has no regions: it is Felzenszwalb's" in said.err
+    assert "felzenszwalb.regions: 5 images done" in said.out
     option = "train_dataloader.dataset.regions.provider.rows=3"
     assert main(["regions", str(tmp_path / "cached.py"), *common, "--cfg-options", option]) == 2
     assert "rows was 2 and is now 3" in capsys.readouterr().err

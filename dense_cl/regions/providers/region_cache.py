@@ -35,9 +35,12 @@ class RegionCache(IndexedProvider):
             REGIONS.build(dict(provider)) if isinstance(provider, Mapping) else provider
         )
         if not self.provider.cacheable:
+            name, key = type(self.provider).__name__, f"dataset.{self.provider.command}"
             raise DenseCLError(
-                f"regions RegionCache: {type(self.provider).__name__} reads files that are there"
-                " already: use it by itself"
+                f"regions RegionCache: {name} reads files that are there already, and needs no"
+                f" cache. In place of RegionCache set {key}=dict(type='{name}', ...); on a command"
+                f" line --cfg-options \"train_dataloader.{key}={{'_delete_':True,'type':'{name}',"
+                "...}\"."
             )
         self._open: tuple[int, CacheFile] | None = None
 
@@ -56,8 +59,8 @@ class RegionCache(IndexedProvider):
         if made["source"] != source.fingerprint():
             raise DenseCLError(
                 f"region cache '{self.file}' was made from other images, or some have changed"
-                f" since: {compared(made, source)}. Run 'dense-cl {self.provider.command}' again, which"
-                " does what is missing, or name the cache of these images."
+                f" since: {compared(made, source)}. Run 'dense-cl {self.provider.command}' again,"
+                " which does what is missing, or name the cache of these images."
             )
         if made.get("content") is None:
             raise DenseCLError(

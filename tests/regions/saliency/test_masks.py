@@ -156,9 +156,11 @@ def test_names_that_fit_two_things_are_refused(folders, tmp_path):
 
 
 def test_images_beyond_the_root_are_refused(folders, tmp_path):
-    outside = FileSource(tmp_path / "images", [str(tmp_path / "images/c.jpg")])
-    with pytest.raises(DenseCLError, match="outside of the root"):
+    outside = FileSource(tmp_path / "images/deep", [str(tmp_path / "images/c.jpg")])
+    with pytest.raises(DenseCLError, match=r"outside of the root.*dataset\.source\.root=FOLDER"):
         bound((outside, folders[1]))
+    inside = FileSource(tmp_path / "images", [str(tmp_path / "images/c.jpg")])
+    assert places(bound((inside, folders[1])), inside) == {"c.jpg": 20}
 
 
 def test_what_has_no_files_or_no_folder_is_refused(folders, tmp_path):
