@@ -40,7 +40,7 @@ class RegionCache(IndexedProvider):
                 f"regions RegionCache: {name} reads files that are there already, and needs no"
                 f" cache. In place of RegionCache set {key}=dict(type='{name}', ...); on a command"
                 f" line --cfg-options \"train_dataloader.{key}={{'_delete_':True,'type':'{name}',"
-                "...}\"."
+                '...}".'
             )
         self._open: tuple[int, CacheFile] | None = None
 
