@@ -157,8 +157,8 @@ def _claim(cache: CacheFile, provider: RegionProvider, source: ImageSource) -> N
         elif set(names).isdisjoint(cache.names()):
             raise DenseCLError(
                 f"region cache '{cache.file}' was made from other images: {compared(made, source)},"
-                " and no name is the same. Use the data it was made with, or make another with"
-                f" 'dense-cl {provider.command} CONFIG --out FILE'."
+                " and it holds none of their names. Use the data it was made with, or make another"
+                f" with 'dense-cl {provider.command} CONFIG --out FILE'."
             )
         else:
             update = data | {"content": None}
