@@ -2,11 +2,14 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dense_cl.commands.evaluate_options import whole
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole(0),
         default=_cores(),
         metavar="N",
-        help="processes (default: one for each core)",
+        help="processes, 0 for this one (default: one for each core)",
     )
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
@@ -53,11 +56,10 @@ def load_plan(args: argparse.Namespace, key: str, example: str) -> Plan:
     Args:
         args: of ``add_arguments``.
         key: which provider of the data set: ``regions`` or ``saliency``.
-        example: a type of provider, for the message.
+        example: the type of provider that a recipe without any gets.
 
     Raises:
-        DenseCLError: a mistake in the recipe; it names no provider, or nowhere to write, or is a
-            stream.
+        DenseCLError: a mistake in the recipe; it names nowhere to write, or is a stream.
     """
     from dense_cl.engine.config import apply_options, load_config, parse_options
     from dense_cl.engine.config_check import check_config
@@ -69,20 +71,24 @@ def load_plan(args: argparse.Namespace, key: str, example: str) -> Plan:
     apply_options(cfg, args.data, args.annotations, cfg_options=parse_options(args.cfg_options))
     check_config(cfg)
     dataset = cfg.train_dataloader.dataset
-    if dataset.get(key) is None:
-        raise DenseCLError(
-            f"the recipe has no train_dataloader.dataset.{key}. Add it, or give --cfg-options"
-            f" train_dataloader.dataset.{key}.type={example}."
-        )
     if dataset.type == "StreamViewDataset":
         raise DenseCLError(f"a stream has no order to keep {key} by: unpack it into a folder.")
+    if dataset.get(key) is None:
+        if args.out is None:
+            raise DenseCLError(
+                f"the recipe has no train_dataloader.dataset.{key}. Add it, or give --out FILE"
+                f" for {example}; for another, --cfg-options"
+                f" train_dataloader.dataset.{key}.type=... too."
+            )
+        print(f"dense-cl {key}: the recipe has no {key}: it is {example}'s.", file=sys.stderr)
+        dataset[key] = {"type": example}
     given = REGIONS.build(dict(dataset[key]))
     provider = given.provider if isinstance(given, RegionCache) else given
     if args.out is None and not isinstance(given, RegionCache):
         raise DenseCLError(f"the recipe's {key} is no RegionCache with a file: give --out FILE.")
     file = Path(given.file) if args.out is None else args.out
     if file.is_dir():
-        file = file / f"{type(provider).__name__.lower()}.{key}"
+        file = file / f"{_snake_case(type(provider).__name__)}.{key}"
     source = SOURCES.build(dict(dataset.source))
     return Plan(source, RegionCache(str(file), provider).provider, file)
 
@@ -100,6 +106,10 @@ def finish(command: str, extract: Callable[[], Any], file: Path) -> int:
         f" {file.stat().st_size / 2**20:.1f} MiB, content {done.content}"
     )
     return 0
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _cores() -> int:

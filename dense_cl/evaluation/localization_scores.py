@@ -63,7 +63,7 @@ def score_image(
     }
     # What a random point hits on average is the share of the image that is object.
     scores["pointing"]["random"] = float(truth.mean())
-    if objects.masks is not None:
+    if objects.outlined:
         regions = {"lost": found.lost.mask, "token_cut": found.token_cut.mask} | maps
         scores |= _saliency(regions, truth)
     shown = {name: [round(float(v), 2) for v in boxes[name]] for name in ("lost", "token_cut")}

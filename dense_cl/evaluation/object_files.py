@@ -88,7 +88,8 @@ class MaskImages(AnnotatedImages):
     """Photos and masks of the same names; each connected part of a mask is an object.
 
     In a mask of 0 and 1 the objects are 1; in others they are what is brighter than 128, as in
-    PySODMetrics. Parts that touch at a corner are one.
+    PySODMetrics. One with values above 1 and none above 128 is an error: those are classes. Parts
+    that touch at a corner are one.
 
     Args:
         images: folder of photos.
@@ -110,18 +111,33 @@ class MaskImages(AnnotatedImages):
         return str(self.folders.pairs[index][0].relative_to(self.root))
 
     def load(self, index: int) -> ImageObjects:
-        """Read a photo and the connected parts of its mask."""
-        image = load_image(self.folders.pairs[index][0])
+        """Read a photo and the connected parts of its mask.
+
+        Raises:
+            DenseCLError: the mask is wrong: see ``MaskFolders.labels``; or it holds classes.
+        """
+        image_file, mask_file = self.folders.pairs[index]
+        image = load_image(image_file)
         values = self.folders.labels(index).numpy()
-        salient = values > (0 if values.max() <= 1 else _BRIGHT)
-        parts, count = ndimage.label(salient, structure=np.ones((3, 3)))
+        highest = int(values.max())
+        if 1 < highest <= _BRIGHT:
+            raise DenseCLError(
+                f"mask '{mask_file}' holds values of 0..{highest}, which are neither 0 and 1 nor 0"
+                " to 255. Give masks in which objects are 255, or a COCO JSON for objects of"
+                " several classes."
+            )
+        salient = values > (0 if highest <= 1 else _BRIGHT)
+        parts, _ = ndimage.label(salient, structure=np.ones((3, 3)))
         boxes = [
             [columns.start, rows.start, columns.stop, rows.stop]
             for rows, columns in ndimage.find_objects(parts)
         ]
-        masks = parts == np.arange(1, count + 1)[:, None, None]
         return ImageObjects(
-            image, np.array(boxes, dtype=np.float64).reshape(-1, 4), masks, ("object",) * count
+            image,
+            np.array(boxes, dtype=np.float64).reshape(-1, 4),
+            None,
+            ("object",) * len(boxes),
+            union=salient,
         )
 
 

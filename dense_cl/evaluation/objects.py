@@ -18,9 +18,11 @@ class ImageObjects:
     Attributes:
         image: (H, W, 3) RGB.
         boxes: (N, 4) x1, y1, x2, y2 in pixels, clipped to the image; N may be 0.
-        masks: (N, H, W), or None where an object has only a box.
+        masks: (N, H, W), or None where an object has only a box, or ``union`` is given.
         categories: N names; all "object" where the data have none.
         outside: boxes left out because nothing of them lies in the image.
+        union: (H, W) pixels of all objects, where nobody needs their masks one by one: those of
+            thousands of specks would take gigabytes.
     """
 
     image: Image
@@ -28,10 +30,18 @@ class ImageObjects:
     masks: Mask | None
     categories: tuple[str, ...]
     outside: int = 0
+    union: Mask | None = None
+
+    @property
+    def outlined(self) -> bool:
+        """Whether ``region`` is that of masks."""
+        return self.masks is not None or self.union is not None
 
     @property
     def region(self) -> Mask:
         """(H, W): the pixels of all objects, by their masks or else their boxes."""
+        if self.union is not None:
+            return self.union
         if self.masks is not None:
             return np.any(self.masks, axis=0)
         return box_region(self.boxes, self.size)

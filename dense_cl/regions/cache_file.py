@@ -1,14 +1,15 @@
 """The file of a region cache: SQLite, so a killed writer loses at most its last second.
 
-One row an image, with what it is a row of (a hash of the pixels) and a checksum; and a table of
-what all rows come from. Nothing in it is ever executed or unpickled.
+One row an image, with what it is a row of (a hash of the pixels) and a checksum; the names of the
+images; and a table of what all rows come from. Nothing in it is ever executed or unpickled.
 """
 
 import hashlib
 import json
+import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +24,14 @@ from dense_cl.regions.regions import ImageRegions
 
 FORMAT = 1
 _DIGEST_BYTES = 16
+_FOREIGN = ("no such", "table")  # what SQLite says of a database with other tables or columns
 _TABLES = """
 CREATE TABLE IF NOT EXISTS provenance (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS regions (
     image INTEGER PRIMARY KEY, pixels BLOB NOT NULL, label_map BLOB, boxes BLOB,
     checksum INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS names (image INTEGER PRIMARY KEY, name BLOB NOT NULL);
 """
 
 
@@ -91,13 +94,17 @@ class CacheFile:
         command: the subcommand of ``dense-cl`` that makes it, for messages.
 
     Raises:
-        DenseCLError: not there, damaged, no cache, or another process writes to it.
+        DenseCLError: not there, damaged, no cache, another process writes to it, or it cannot be
+            read or written.
     """
 
     def __init__(self, file: str | Path, write: bool = False, command: str = "regions") -> None:
-        self.file, self.command = Path(file).expanduser(), command
+        self.file, self.command, self._write = Path(file).expanduser(), command, write
         if write:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise self._unusable(error.strerror or type(error).__name__) from None
         elif not self.file.is_file():
             raise DenseCLError(
                 f"region cache '{file}' does not exist. Make it with 'dense-cl {command} CONFIG'."
@@ -160,6 +167,39 @@ class CacheFile:
                 (image, *row, row.checksum),
             )
 
+    def names(self) -> list[str]:
+        """Return the names of the images that rows are or were of, in the order of the rows."""
+        with self._readable():
+            rows = self._connection.execute("SELECT name FROM names ORDER BY image").fetchall()
+            return [os.fsdecode(name) for (name,) in rows]
+
+    def arrange(self, names: Sequence[str]) -> None:
+        """Let row i be that of the image ``names[i]``; ``commit`` makes it last.
+
+        Rows go where the names of their images have gone. Those of other images stay in the file,
+        behind the rows of ``names``, in case the images come back.
+        """
+        before = self.names()
+        wanted = set(names)
+        after = [*names, *(name for name in before if name not in wanted)]
+        if before == after:
+            return
+        places = {name: place for place, name in enumerate(after)}
+        moves: list[tuple[int, int]] = []
+        twice: list[tuple[int]] = []  # a name that comes again; its first row is kept
+        for image, name in enumerate(before):
+            if name in places:  # below zero first, where no row is in the way
+                moves.append((-1 - places.pop(name), image))
+            else:
+                twice.append((image,))
+        with self._readable():
+            execute, many = self._connection.execute, self._connection.executemany
+            many("DELETE FROM regions WHERE image = ?", twice)
+            many("UPDATE regions SET image = ? WHERE image = ?", moves)
+            execute("UPDATE regions SET image = -1 - image WHERE image < 0")
+            execute("DELETE FROM names")
+            many("INSERT INTO names VALUES (?, ?)", enumerate(map(os.fsencode, after)))
+
     def commit(self) -> None:
         """Make what was written last."""
         with self._readable():
@@ -177,12 +217,12 @@ class CacheFile:
                     digests[image] = np.frombuffer(parts[0], np.uint8)
         return digests
 
-    def content(self) -> str:
-        """Return 16 hexadecimal digits over all rows."""
+    def content(self, count: int) -> str:
+        """Return 16 hexadecimal digits over the rows of images 0 .. count - 1."""
         digest = hashlib.sha256()
-        query = "SELECT image, pixels, checksum FROM regions ORDER BY image"
+        query = "SELECT image, pixels, checksum FROM regions WHERE image < ? ORDER BY image"
         with self._readable():
-            for image, pixels, checksum in self._connection.execute(query):
+            for image, pixels, checksum in self._connection.execute(query, (count,)):
                 digest.update(f"{image} {checksum} ".encode() + pixels)
         return digest.hexdigest()[:16]
 
@@ -196,9 +236,19 @@ class CacheFile:
                     f"region cache '{self.file}' is being written by another process. Wait for it,"
                     " or choose another file."
                 ) from None
-            raise self._damaged(str(error)) from None
+            if str(error).startswith(_FOREIGN):
+                raise self._damaged(str(error)) from None
+            raise self._unusable(str(error)) from None
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             raise self._damaged(str(error)) from None
+
+    def _unusable(self, reason: str) -> DenseCLError:
+        if not self._write:
+            return DenseCLError(f"region cache '{self.file}' cannot be read ({reason}).")
+        return DenseCLError(
+            f"region cache '{self.file}' cannot be written ({reason}). Mend that and run 'dense-cl"
+            f" {self.command}' again, which goes on where it stopped; or choose another file."
+        )
 
     def _damaged(self, reason: str) -> DenseCLError:
         return DenseCLError(

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from dense_cl import __version__
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.cache_file import FORMAT, CacheFile, Row, encode, pixel_digest
-from dense_cl.regions.provider import IndexedProvider, RegionProvider
-from dense_cl.regions.providers.region_cache import check_provenance
+from dense_cl.regions.provider import IndexedProvider, RegionProvider, image_names
+from dense_cl.regions.providers.region_cache import check_settings, compared
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.sources.quarantine import Quarantine
 
@@ -52,31 +52,30 @@ def extract_regions(
     """Find the regions of all images.
 
     Every image is read and compared by its pixels with what the file has of it; only what is
-    missing, changed or damaged is done. So the same call goes on after a kill, and repairs.
+    missing, changed or damaged is done. So the same call goes on after a kill, repairs, and brings
+    the file up to date with images that were added, renamed in part, or mended: rows belong to the
+    names of images below their root. Rows of images that are gone stay in the file unused.
     Unreadable images are listed in ``FILE.quarantine.jsonl``.
 
     Args:
         source: the images.
         provider: finds the regions.
-        file: the cache, new or begun with the same settings and data.
+        file: the cache, new or begun with the same settings and some of the same images.
         workers: processes that work; 0 for this one.
         progress: is told how many images of how many are done.
         again: images to do even if the file has them.
 
     Raises:
-        DenseCLError: the file was made with other settings or data, or is damaged beyond single
-            rows; more than 5 % of the images are unreadable; the provider fails on an image.
+        DenseCLError: the file was made with other settings or other images altogether, is damaged
+            beyond single rows, or cannot be written; more than 5 % of the images are unreadable;
+            the provider fails on an image.
     """
     total = len(source)
     if isinstance(provider, IndexedProvider):
         provider.bind(source)
     cache = CacheFile(file, write=True, command=provider.command)
     try:
-        made = cache.provenance()
-        if made:
-            check_provenance(made, provider, source, str(file))
-        else:
-            cache.describe(_provenance(provider.settings(), source))
+        _claim(cache, provider, source)
         known = cache.digests(total)
         known[list(again)] = 0
         items = _Items(source, provider, known)
@@ -102,7 +101,7 @@ def extract_regions(
                 last = time.monotonic()
             progress(index + 1, total)
         cache.commit()
-        content = cache.content()
+        content = cache.content(total)
         cache.describe({"content": content})
     finally:
         cache.close()
@@ -145,6 +144,28 @@ class _Items(Dataset[Row | DenseCLError | None]):
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def _claim(cache: CacheFile, provider: RegionProvider, source: ImageSource) -> None:
+    """Make a file the cache of these images, or refuse what is the cache of others."""
+    made, names = cache.provenance(), image_names(source)
+    if made:
+        check_settings(made, provider, str(cache.file))
+        data = {"source": source.fingerprint(), "images": len(source)}
+        if data["source"] == made["source"]:
+            update = {}
+        elif set(names).isdisjoint(cache.names()):
+            raise DenseCLError(
+                f"region cache '{cache.file}' was made from other images: {compared(made, source)},"
+                " and it holds none of their names. Use the data it was made with, or make another"
+                f" with 'dense-cl {provider.command} CONFIG --out FILE'."
+            )
+        else:
+            update = data | {"content": None}
+    else:
+        update = _provenance(provider.settings(), source)
+    cache.arrange(names)
+    cache.describe(update)
 
 
 def _provenance(settings: dict[str, Any], source: ImageSource) -> dict[str, Any]:

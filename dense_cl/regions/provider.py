@@ -55,6 +55,12 @@ class IndexedProvider(RegionProvider):
         """
 
 
+def image_names(source: ImageSource) -> list[str]:
+    """Return what tells the images of a source from each other, wherever their root lies."""
+    name = source.relative_name if isinstance(source, FileSource) else source.name
+    return [name(index) for index in range(len(source))]
+
+
 def relative_names(source: ImageSource, provider: RegionProvider) -> list[str]:
     """Return the names of all images from the root of their source on, to find labels by.
 
@@ -66,7 +72,7 @@ def relative_names(source: ImageSource, provider: RegionProvider) -> list[str]:
             f"regions {type(provider).__name__} finds labels by the names of image files, which"
             f" source {type(source).__name__} does not have"
         )
-    return [source.relative_name(index) for index in range(len(source))]
+    return image_names(source)
 
 
 def as_label_map(labels: NDArray[Any]) -> NDArray[np.int16]:

@@ -112,8 +112,12 @@ class FileSource(ImageSource):
         return os.path.join(self.root, self._names[index])
 
     def relative_name(self, index: int) -> str:
-        """Return the name below ``root``, or the whole path if it was given so."""
-        return self._names[index]
+        """Return the name below ``root``; the whole path of a file that was given so elsewhere."""
+        name = self._names[index]
+        if os.path.isabs(name):
+            below = os.path.relpath(name, self.root)
+            return name if below.split(os.sep)[0] == os.pardir else below
+        return name
 
     def load(self, index: int) -> np.ndarray:
         """Return the image as (H, W, 3) uint8 RGB; raises ``UnreadableImageError``."""

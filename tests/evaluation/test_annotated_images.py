@@ -1,6 +1,7 @@
 """Photos with objects from COCO files and masks: what is read, and what wrong input says."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,31 @@ def test_parts_of_a_mask_are_objects(tmp_path: Path, high: int) -> None:
     assert images.name(0) == "deep/1.png"
     np.testing.assert_array_equal(objects.boxes, [[2, 1, 6, 4], [8, 6, 10, 9]])
     np.testing.assert_array_equal(objects.region, values > 0)
-    assert objects.masks is not None and objects.masks.sum(axis=(1, 2)).tolist() == [7, 6]
+    assert objects.outlined and objects.categories == ("object", "object")
+
+
+@pytest.mark.parametrize(("highest", "fine"), [(2, False), (20, False), (128, False), (129, True)])
+def test_a_mask_of_classes_is_refused(tmp_path: Path, highest: int, fine: bool) -> None:
+    values = np.zeros((10, 12), np.uint8)
+    values[1:3, 2:5], values[6:9, 8:10] = 1, highest
+    images = MaskImages(*_masks(tmp_path, values))
+    if fine:
+        np.testing.assert_array_equal(images.load(0).boxes, [[8, 6, 10, 9]])
+    else:
+        with pytest.raises(DenseCLError, match=rf"1\.png' holds values of 0\.\.{highest}.*COCO"):
+            images.load(0)
+
+
+def test_a_mask_of_specks_needs_no_mask_for_each(tmp_path: Path) -> None:
+    values = np.zeros((480, 640), np.uint8)
+    values[::8, ::8] = 255  # 4,800 parts: 1.5 GB if each had a mask
+    images = MaskImages(*_masks(tmp_path, values))
+    tracemalloc.start()
+    objects = images.load(0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(objects.boxes) == 4800 and peak < 50e6
+    np.testing.assert_array_equal(objects.region, values > 0)
 
 
 def test_grey_borders_of_a_mask_count_from_half_on(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.find_objects import LocalizationSettings, pair_attention, scaled
 from dense_cl.evaluation.localization import evaluate_localization
+from dense_cl.evaluation.object_files import MaskImages
 from dense_cl.evaluation.objects import AnnotatedImages, ImageObjects
 from dense_cl.sources.base import UnreadableImageError
 from dense_cl.sources.selection import evenly_spread
@@ -87,6 +88,18 @@ def test_planted_objects_are_found_exactly() -> None:
     }
     assert json.loads(json.dumps(result)) == result
     assert [record["image"] for record, _, _ in seen] == ["0.png", "1.png", "2.png"]
+
+
+def test_a_folder_of_masks_scores_as_the_masks_themselves(tmp_path: Path) -> None:
+    for number in range(len(BOXES)):
+        objects = RedBoxes().load(number)
+        for kind, array in (("images", objects.image), ("masks", objects.region)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(array).save(tmp_path / kind / f"{number}.png")
+    files = MaskImages(tmp_path / "images", tmp_path / "masks")
+    found, expected = (evaluate_localization(RedCells(), i, SETTINGS) for i in (files, RedBoxes()))
+    assert found["images_with_masks"] == 3
+    assert found["scores"] == expected["scores"]
 
 
 def test_objects_elsewhere_are_missed() -> None:

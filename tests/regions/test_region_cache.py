@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sqlite3
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from dense_cl.cli import main
@@ -21,7 +23,9 @@ from dense_cl.regions.extract import extract_regions
 from dense_cl.regions.provider import RegionProvider
 from dense_cl.regions.providers import Grid, LabelMaps, RegionCache
 from dense_cl.regions.regions import ImageRegions
-from dense_cl.sources.base import ImageSource, UnreadableImageError
+from dense_cl.sources import FolderSource
+from dense_cl.sources.base import ImageSource
+from dense_cl.sources.files import FileSource
 from dense_cl.views.collate import collate_views
 from dense_cl.views.dataset import ViewDataset
 
@@ -47,25 +51,37 @@ class Halves(RegionProvider):
 
 
 class Noise(ImageSource):
-    """Random images; ``changed`` ones have other pixels, ``broken`` ones none."""
+    """Random images."""
 
-    def __init__(self, count=12, changed=(), broken=()):
-        self.count, self.changed, self.broken = count, changed, broken
+    def __init__(self, count=12, title="noise"):
+        self.count, self.title = count, title
 
     def __len__(self):
         return self.count
 
     def name(self, index):
-        return f"noise/{index}"
+        return f"{self.title}/{index}"
 
     def load(self, index):
-        if index in self.broken:
-            raise UnreadableImageError(self.name(index), "truncated")
-        rng = np.random.default_rng((index, index in self.changed))
+        rng = np.random.default_rng(index)
         return rng.integers(0, 256, (20 + index, 30, 3), dtype=np.uint8)
 
     def fingerprint(self):
-        return f"noise-{self.count}"
+        return f"{self.title}-{self.count}"
+
+
+def write(file, seed) -> None:
+    """Write a random photo of 24 x 30 pixels."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file)
+
+
+def photos(folder, count, suffix="jpg") -> FolderSource:
+    """Files of random photos, 00 and on."""
+    for index in range(count):
+        write(folder / f"{index:02}.{suffix}", index)
+    return FolderSource(folder)
 
 
 def shown(journal) -> list[int]:
@@ -155,23 +171,73 @@ def test_a_killed_extraction_goes_on_where_it_stopped(tmp_path, monkeypatch, kil
 
 def test_only_changed_images_are_done_again_and_training_refuses_them_until_then(tmp_path):
     file, journal = tmp_path / "a.regions", tmp_path / "journal"
-    provider = Halves(journal=str(journal))
-    before = extract_regions(Noise(), provider, file)
-    assert shown(journal) == list(range(12))
-    changed = Noise(changed=(4, 7))
-    cache = bound(file, changed)
-    cache(changed.load(3), 3)
+    provider, source = Halves(journal=str(journal)), photos(tmp_path / "photos", 6, "bmp")
+    before = extract_regions(source, provider, file)
+    assert shown(journal) == list(range(6))
+    fingerprint = source.fingerprint()
+    write(tmp_path / "photos/04.bmp", seed=99)
+    assert source.fingerprint() == fingerprint  # it knows names and sizes, which are the same
+    cache = bound(file, source)
+    cache(source.load(3), 3)
     with pytest.raises(DenseCLError, match=r"image 4 has changed .*Run 'dense-cl regions'"):
-        cache(changed.load(4), 4)
+        cache(source.load(4), 4)
     with pytest.raises(DenseCLError, match="image 5 has changed"):
-        cache(changed.load(3), 5)  # the pixels of one image never get the regions of another
-    after = extract_regions(changed, provider, file)
-    assert shown(journal) == [4, 7] and (after.found, after.kept) == (2, 10)
+        cache(source.load(3), 5)  # the pixels of one image never get the regions of another
+    after = extract_regions(source, provider, file)
+    assert shown(journal) == [4] and (after.found, after.kept) == (1, 5)
     assert after.content != before.content
     np.testing.assert_array_equal(
-        bound(file, changed)(changed.load(4), 4).label_map,
-        Halves()(changed.load(4), 4).label_map,
+        bound(file, source)(source.load(4), 4).label_map,
+        Halves()(source.load(4), 4).label_map,
     )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cache_of_files_is_brought_up_to_date(tmp_path, workers):
+    file, journal, folder = tmp_path / "a.regions", tmp_path / "journal", tmp_path / "photos"
+    provider = Halves(journal=str(journal))
+    extract_regions(photos(folder, 6), provider, file)
+    assert shown(journal) == list(range(6))
+
+    def update() -> list[str]:
+        """Names of the images that are done; all must be as in a cache made of them at once."""
+        source = FolderSource(folder)
+        with pytest.raises(DenseCLError, match=r"other images, or some have.*Run 'dense-cl regio"):
+            bound(file, source)
+        result = extract_regions(source, provider, file, workers)
+        done = [source.relative_name(index) for index in sorted(shown(journal))]
+        assert (result.found, result.found + result.kept) == (len(done), len(source))
+        (tmp_path / "fresh.regions").unlink(missing_ok=True)
+        fresh = extract_regions(source, Halves(), tmp_path / "fresh.regions")
+        assert fresh.content == result.content
+        bound(file, source)(source.load(0), 0)
+        return done
+
+    Image.open(folder / "02.jpg").save(folder / "02.jpg", quality=30)  # encoded again
+    assert update() == ["02.jpg"]
+    write(folder / "-new.jpg", 7)  # before all others, which move by one
+    assert update() == ["-new.jpg"]
+    (folder / "03.jpg").rename(tmp_path / "03.jpg")
+    write(folder / "04.jpg", 8)
+    assert update() == ["04.jpg"]
+    (tmp_path / "03.jpg").rename(folder / "03.jpg")
+    assert update() == []  # its row was still there
+    (folder / "-new.jpg").rename(folder / "renamed.jpg")
+    assert update() == ["renamed.jpg"]
+
+
+def test_the_same_image_twice_in_a_list(tmp_path):
+    photos(tmp_path, 3)
+    file, names = tmp_path / "a.regions", ["00.jpg", "01.jpg", "00.jpg"]
+    done = extract_regions(FileSource(tmp_path, names), Halves(), file)
+    assert (done.found, done.kept) == (3, 0)
+    done = extract_regions(FileSource(tmp_path, names), Halves(), file)
+    assert (done.found, done.kept) == (0, 3)
+    swapped = FileSource(tmp_path, ["00.jpg", "00.jpg", "02.jpg", "01.jpg"])
+    done = extract_regions(swapped, Halves(), file)
+    assert (done.found, done.kept) == (2, 2)
+    fresh = extract_regions(swapped, Halves(), tmp_path / "fresh.regions")
+    assert fresh.content == done.content
 
 
 def test_other_settings_and_other_data_are_refused_by_both(tmp_path):
@@ -185,8 +251,8 @@ def test_other_settings_and_other_data_are_refused_by_both(tmp_path):
             attempt(Noise(), Halves(100))
         with pytest.raises(DenseCLError, match=r"type was 'Halves' and is now 'Grid'"):
             attempt(Noise(), Grid())
-        with pytest.raises(DenseCLError, match=r"noise-12 of 12 images, now noise-9 of 9"):
-            attempt(Noise(9), Halves())
+        with pytest.raises(DenseCLError, match=r"noise-12 of 12 images, now other-9 of 9"):
+            attempt(Noise(9, "other"), Halves())
     bound(file, Noise())  # and they left it as it was
 
 
@@ -224,16 +290,25 @@ def test_what_is_no_cache_is_refused(tmp_path, damage):
 
 def test_unreadable_images_are_listed_and_too_many_stop_it(tmp_path):
     file = tmp_path / "a.regions"
-    done = extract_regions(Noise(40, broken=(2,)), Halves(), file)
+    source = photos(tmp_path / "photos", 40)
+    broken = [tmp_path / f"photos/{index:02}.jpg" for index in (2, 5, 7)]
+    whole = broken[0].read_bytes()
+    broken[0].write_bytes(whole[:300])
+    done = extract_regions(source, Halves(), file)
     assert (done.found, done.unreadable) == (39, 1)
-    listed = [json.loads(line) for line in open(f"{file}.quarantine.jsonl")]
-    assert listed == [{"file": "noise/2", "reason": "truncated"}]
+    (listed,) = (json.loads(line) for line in open(f"{file}.quarantine.jsonl"))
+    assert listed["file"] == str(broken[0])
+    cache = bound(file, source)
     with pytest.raises(DenseCLError, match="image 2 has no regions"):
-        bound(file, Noise(40))(Noise().load(2), 2)
-    mended = extract_regions(Noise(40), Halves(), file)
+        cache(source.load(3), 2)
+    broken[0].write_bytes(whole)
+    mended = extract_regions(source, Halves(), file)
     assert (mended.found, mended.kept, mended.unreadable) == (1, 39, 0)
+    bound(file, source)(source.load(2), 2)
+    for photo in broken:
+        photo.write_bytes(b"no photo")
     with pytest.raises(DenseCLError, match="3 of 40 images cannot be read"):
-        extract_regions(Noise(40, broken=(1, 2, 3)), Halves(), tmp_path / "b.regions")
+        extract_regions(source, Halves(), tmp_path / "b.regions")
 
 
 def test_a_provider_that_fails_names_the_image(tmp_path):
@@ -246,6 +321,33 @@ def test_two_writers_do_not_mix(tmp_path):
     with pytest.raises(DenseCLError, match="being written by another process"):
         extract_regions(Noise(), Halves(), tmp_path / "a.regions")
     writer.close()
+
+
+def test_a_cache_that_cannot_be_written_is_not_called_damaged(tmp_path):
+    file = tmp_path / "a.regions"
+    extract_regions(Noise(3), Halves(), file)
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, hard))  # as a full disk
+    try:
+        with pytest.raises(DenseCLError) as caught:
+            extract_regions(Noise(40), Halves(), file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot be written (" in str(caught.value) and "Delete" not in str(caught.value)
+    assert extract_regions(Noise(40), Halves(), file).kept >= 3  # and nothing is lost
+    with pytest.raises(DenseCLError, match=r"cannot be written \(.*choose another file"):
+        extract_regions(Noise(3), Halves(), file / "below.regions")
+    (tmp_path / "folder.regions").mkdir()
+    with pytest.raises(DenseCLError, match=r"cannot be written \(unable to open"):
+        extract_regions(Noise(3), Halves(), tmp_path / "folder.regions")
+
+
+def test_a_database_of_something_else_is_no_cache(tmp_path):
+    with sqlite3.connect(tmp_path / "a.regions") as raw:
+        raw.execute("CREATE TABLE songs (title TEXT)")
+    raw.close()
+    with pytest.raises(DenseCLError, match="damaged or no region cache"):
+        bound(tmp_path / "a.regions", Noise())
 
 
 def test_caching_what_is_a_file_already_is_refused(tmp_path):
@@ -270,6 +372,10 @@ def test_the_command(tmp_path, capsys):
     assert "grid.regions: 0 images done, 5 kept" in capsys.readouterr().out  # named after Grid
     assert main(["regions", str(tmp_path / "plain.py"), *common]) == 2
     assert "has no train_dataloader.dataset.regions" in capsys.readouterr().err
+    assert main(["regions", str(tmp_path / "plain.py"), *common, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "the recipe has no regions: it is Felzenszwalb's" in said.err
+    assert "felzenszwalb.regions: 5 images done" in said.out
     option = "train_dataloader.dataset.regions.provider.rows=3"
     assert main(["regions", str(tmp_path / "cached.py"), *common, "--cfg-options", option]) == 2
     assert "rows was 2 and is now 3" in capsys.readouterr().err

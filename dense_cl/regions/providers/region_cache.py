@@ -35,9 +35,12 @@ class RegionCache(IndexedProvider):
             REGIONS.build(dict(provider)) if isinstance(provider, Mapping) else provider
         )
         if not self.provider.cacheable:
+            name, key = type(self.provider).__name__, f"dataset.{self.provider.command}"
             raise DenseCLError(
-                f"regions RegionCache: {type(self.provider).__name__} reads files that are there"
-                " already: use it by itself"
+                f"regions RegionCache: {name} reads files that are there already, and needs no"
+                f" cache. In place of RegionCache set {key}=dict(type='{name}', ...); on a command"
+                f" line --cfg-options \"train_dataloader.{key}={{'_delete_':True,'type':'{name}',"
+                '...}".'
             )
         self._open: tuple[int, CacheFile] | None = None
 
@@ -52,7 +55,13 @@ class RegionCache(IndexedProvider):
             made = cache.provenance()
         finally:
             cache.close()
-        check_provenance(made, self.provider, source, self.file)
+        check_settings(made, self.provider, self.file)
+        if made["source"] != source.fingerprint():
+            raise DenseCLError(
+                f"region cache '{self.file}' was made from other images, or some have changed"
+                f" since: {compared(made, source)}. Run 'dense-cl {self.provider.command}' again,"
+                " which does what is missing, or name the cache of these images."
+            )
         if made.get("content") is None:
             raise DenseCLError(
                 f"region cache '{self.file}' is not finished. Run 'dense-cl"
@@ -85,10 +94,8 @@ class RegionCache(IndexedProvider):
         return self.__dict__ | {"_open": None}
 
 
-def check_provenance(
-    made: Mapping[str, Any], provider: RegionProvider, source: ImageSource, file: str
-) -> None:
-    """Compare what a cache was made of with what is wanted.
+def check_settings(made: Mapping[str, Any], provider: RegionProvider, file: str) -> None:
+    """Compare the settings that a cache was made with and those that are wanted.
 
     Raises:
         DenseCLError: names every setting that differs.
@@ -99,14 +106,16 @@ def check_provenance(
         for key in sorted(set(before) | set(settings))
         if before.get(key) != settings.get(key)
     ]
-    if made["source"] != source.fingerprint():
-        differences.append(
-            f"it was made from other images (fingerprint {made['source']} of {made['images']}"
-            f" images, now {source.fingerprint()} of {len(source)})"
-        )
     if differences:
         raise DenseCLError(
-            f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings and"
-            f" data it was made with, or make another with 'dense-cl {provider.command} CONFIG"
-            " --out FILE'."
+            f"region cache '{file}' does not fit: {'; '.join(differences)}. Use the settings it was"
+            f" made with, or make another with 'dense-cl {provider.command} CONFIG --out FILE'."
         )
+
+
+def compared(made: Mapping[str, Any], source: ImageSource) -> str:
+    """Say of which images a cache was made, and which there are."""
+    return (
+        f"fingerprint {made['source']} of {made['images']} images, now {source.fingerprint()} of"
+        f" {len(source)}"
+    )

@@ -24,7 +24,8 @@ class MapFolder(RegionProvider):
     """Passes on the objects of a saliency provider, and keeps each map as a PNG of 8 bits.
 
     Each map is as large as the provider makes it, and named and nested as its image, so that
-    ``SaliencyMasks`` finds the same objects in it. ``saliency.json`` says what the maps come from.
+    ``SaliencyMasks`` finds the same objects in it if it is given the ``threshold``, ``min_share``
+    and ``max_share`` of the provider. ``saliency.json`` has them, and what else the maps come from.
 
     Args:
         provider: finds the maps.
@@ -57,10 +58,7 @@ class MapFolder(RegionProvider):
         saliency = self.provider.saliency(image, index)
         file = self.folder / f"{self._names[index]}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Under another name first: a kill in the middle leaves no half a map.
-        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-        unfinished.write_bytes(cv2.imencode(".png", as_levels(saliency))[1].tobytes())
-        os.replace(unfinished, file)
+        _write(file, cv2.imencode(".png", as_levels(saliency))[1].tobytes())
         return self.provider.objects(saliency)
 
 
@@ -68,16 +66,31 @@ def _claim(folder: Path, made: dict[str, Any]) -> None:
     """Write what the maps of a folder come from, or compare with what is written there."""
     note = folder / _MADE
     if note.is_file():
-        if json.loads(note.read_text()) != made:
+        try:
+            same = json.loads(note.read_text()) == made
+        except ValueError:
             raise DenseCLError(
-                f"'{folder}' holds saliency maps of other settings or images (see its {_MADE})."
-                " Give another folder, or remove it."
+                f"'{note}' is damaged, so what the maps beside it come from is not known. Give"
+                " another folder, or remove this one."
+            ) from None
+        if not same:
+            raise DenseCLError(
+                f"'{folder}' holds saliency maps of other settings, or some images have changed"
+                f" since (see its {_MADE}). Give another folder, or remove it."
             )
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    # Hidden files are no maps; one of ours is what a kill in the middle of the note leaves.
+    if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise DenseCLError(
             f"'{folder}' is not empty and has no {_MADE}, so its files are not ours to overwrite."
             " Give another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(made, indent=2) + "\n")
+    _write(note, json.dumps(made, indent=2).encode() + b"\n")
+
+
+def _write(file: Path, content: bytes) -> None:
+    # Under another name first: a kill in the middle leaves no half a file.
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, file)

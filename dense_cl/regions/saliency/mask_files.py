@@ -26,7 +26,8 @@ def mask_names(source: ImageSource, provider: RegionProvider) -> list[str]:
         if os.path.isabs(name) or name.split(os.sep)[0] == os.pardir:
             raise DenseCLError(
                 f"{who}: image '{image}' lies outside of the root of its source, so that no mask"
-                " has its name. Give the folder above all images as the root."
+                " has its name. Give the folder above all images: --cfg-options"
+                " train_dataloader.dataset.source.root=FOLDER."
             )
     name, count = Counter(names).most_common(1)[0]
     if count > 1:

@@ -30,10 +30,19 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
 
     ``root/a/b.png`` (or ``.jpg``, ``.jpeg``) belongs to the image ``a/b.jpg`` of the source, and
     to no other. 0 is not salient, 255 is. A map may be smaller or larger than its photo, if its
-    sides have the same ratio within a pixel. One that is 0 everywhere says that nothing is salient.
+    sides have the same ratio within a pixel. One that is 0 everywhere says that nothing is salient,
+    one that is 255 everywhere that all is; in one of 0 and 1 alone, 1 counts as 255.
+
+    What is given is taken at its word, unlike what the other providers guess: the middle of the
+    scale is the threshold (released CAST ``moco/datasets.py`` takes what is above 128, here 128
+    itself counts), and no object is too small or too large. For maps of ``--maps`` give the three
+    options of their provider, which ``saliency.json`` has: then the objects are the same.
 
     Attributes:
         root: the folder.
+        threshold: see ``SaliencyProvider``.
+        min_share: see ``SaliencyProvider``.
+        max_share: see ``SaliencyProvider``.
         missing: what to do about images whose mask is missing or an empty file: ``'error'``, or
             ``'nothing'``: in them nothing is salient; they are counted, and named in the log, when
             the source is bound. A mask that cannot be read or has another shape is always an error.
@@ -41,6 +50,9 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
     """
 
     root: str
+    threshold: str | float = field(default=0.5, kw_only=True)
+    min_share: float = field(default=0.0, kw_only=True)
+    max_share: float = field(default=1.0, kw_only=True)
     missing: str = ERROR
     lacking: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
     _files: PackedStrings = field(default=PackedStrings([]), init=False, repr=False, compare=False)
@@ -108,7 +120,8 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
                 f" than its photo of {width}x{height}. Is it the mask of another image? Otherwise"
                 " resize it."
             )
-        return np.divide(values, 255, dtype=np.float32)
+        white = 1 if values.max() == 1 else 255
+        return np.divide(values, white, dtype=np.float32)
 
 
 def _read(file: str) -> NDArray[np.uint8]:

@@ -25,15 +25,15 @@ def salient_objects(
             1979); or ``'adaptive'``, twice the mean (Achanta et al., "Frequency-tuned salient
             region detection", CVPR 2009). What reaches the level is salient.
         min_share: components of a smaller share of the pixels are background.
-        max_share: where more than this share is salient, nothing stands out and nothing is; the
-            same holds for a map without differences.
+        max_share: where more than this share is salient, nothing stands out and nothing is. The
+            rules that have a name find nothing in a map without differences either.
 
     Returns:
         (h, w) ids; components of the same size in the order of their first pixels, row by row.
     """
     levels = as_levels(saliency)
     nothing = np.full(levels.shape, -1, dtype=np.int64)
-    if levels.min() == levels.max():
+    if isinstance(threshold, str) and levels.min() == levels.max():
         return nothing
     salient = levels >= _level(levels, threshold)
     if salient.mean() > max_share:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 
@@ -11,12 +12,19 @@ import pytest
 from PIL import Image
 
 from dense_cl.cli import main
+from dense_cl.engine.config import apply_options, load_config, parse_options
 from dense_cl.errors import DenseCLError
 from dense_cl.regions import extract
 from dense_cl.regions.extract import extract_regions
 from dense_cl.regions.providers import Grid, RegionCache
-from dense_cl.regions.saliency import MinimumBarrier, SaliencyMasks, SpectralResidual
+from dense_cl.regions.saliency import (
+    MinimumBarrier,
+    RobustBackground,
+    SaliencyMasks,
+    SpectralResidual,
+)
 from dense_cl.regions.saliency.map_folder import MapFolder
+from dense_cl.registry import DATASETS
 from dense_cl.sources import FolderSource
 from dense_cl.sources.synthetic import render, sample_scene
 from tests.engine.tiny import tiny_config
@@ -68,7 +76,9 @@ def test_the_command(source, tmp_path, capsys):
     assert "6 images done, 0 kept" in capsys.readouterr().out
     assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
     assert "0 images done, 6 kept" in capsys.readouterr().out
-    given = SaliencyMasks(str(maps))
+    made = json.loads((maps / "saliency.json").read_text())["settings"]
+    options = {name: made[name] for name in ("threshold", "min_share", "max_share")}
+    given = SaliencyMasks(str(maps), **options)
     given.bind(source)
     for found, wanted in zip(label_maps(given, source), direct, strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -78,10 +88,61 @@ def test_the_command(source, tmp_path, capsys):
     assert (maps / "deep/1.png").is_file()
 
 
+def test_a_recipe_without_saliency_gets_some(source, tmp_path, capsys):
+    config = recipe(source, tmp_path)
+    common = ["--data", str(tmp_path / "images"), "--workers", "0"]
+    assert main(["saliency", config, *common, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "the recipe has no saliency: it is RobustBackground's" in said.err
+    assert f"{tmp_path / 'robust_background.saliency'}: 6 images done" in said.out
+    cache = RegionCache(str(tmp_path / "robust_background.saliency"), RobustBackground())
+    cache.bind(source)
+    option = ["--cfg-options", "train_dataloader.dataset.saliency.type=SpectralResidual"]
+    assert main(["saliency", config, *common, "--out", str(tmp_path), *option]) == 0
+    assert "spectral_residual.saliency: 6 images done" in capsys.readouterr().out
+
+
+def test_a_list_of_files_elsewhere_needs_their_root_and_says_how(source, tmp_path, capsys):
+    config = recipe(source, tmp_path)
+    (tmp_path / "lists").mkdir()
+    listed = tmp_path / "lists/list.txt"
+    listed.write_text("".join(f"{source.name(index)}\n" for index in range(len(source))))
+    maps = tmp_path / "maps"
+    args = ["saliency", config, "--data", str(listed), "--workers", "0", "--maps", str(maps),
+            "--out", str(tmp_path)]  # fmt: skip
+    assert main(args) == 2
+    (option,) = re.findall(r"--cfg-options (\S+)=FOLDER", capsys.readouterr().err)
+    assert main([*args, "--cfg-options", f"{option}={tmp_path / 'images'}"]) == 0
+    assert (maps / "deep/1.png").is_file() and (maps / "blank.png").is_file()
+
+
+def test_what_a_cache_says_of_masks_works(source, tmp_path, capsys):
+    for index in range(len(source)):
+        mask = (tmp_path / "masks" / source.relative_name(index)).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 48), 255).save(mask)
+    wanted = dict(type="RegionCache", file="none", provider=dict(type="RobustBackground"))
+    config = recipe(source, tmp_path, **wanted)
+    key = "train_dataloader.dataset.saliency"
+    options = [f"{key}.provider={{'_delete_':True,'type':'SaliencyMasks','root':'x'}}"]
+    assert main(["saliency", config, "--out", "x", "--cfg-options", *options]) == 2
+    (option,) = re.findall(r'--cfg-options "(.*)"', capsys.readouterr().err)
+    option = option.replace("...", f"'root':'{tmp_path / 'masks'}'")
+    cfg = load_config(config)
+    apply_options(cfg, cfg_options=parse_options([option]))
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert all(view.saliency.all() for view in dataset[0].views)
+
+
 def test_mistakes_of_the_command(source, tmp_path, capsys):
     common = ["--data", str(tmp_path / "images"), "--workers", "0"]
     assert main(["saliency", recipe(source, tmp_path), *common]) == 2
-    assert "has no train_dataloader.dataset.saliency" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has no train_dataloader.dataset.saliency" in said
+    assert "--out FILE for RobustBackground" in said
+    with pytest.raises(SystemExit):
+        main(["saliency", "any", "--workers", "-1"])
+    assert "-1 is out of range; it is 0 or more" in capsys.readouterr().err
     config = recipe(source, tmp_path, type="SpectralResidual")
     assert main(["saliency", config, *common]) == 2
     assert "the recipe's saliency is no RegionCache with a file" in capsys.readouterr().err
@@ -115,6 +176,23 @@ def test_a_folder_of_other_maps_is_left_alone(source, tmp_path):
         MapFolder(SpectralResidual(width=32), tmp_path / "maps", source)
     with pytest.raises(DenseCLError, match="is not empty and has no saliency.json"):
         MapFolder(SpectralResidual(), tmp_path / "images", source)
+    note = tmp_path / "maps/saliency.json"
+    note.write_bytes(note.read_bytes()[:40])
+    with pytest.raises(DenseCLError, match=r"saliency\.json' is damaged.*another folder"):
+        MapFolder(SpectralResidual(), tmp_path / "maps", source)
+
+
+def test_a_kill_leaves_no_half_a_note(source, tmp_path, monkeypatch):
+    def killed(before, after):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        MapFolder(SpectralResidual(), tmp_path / "maps", source)
+    monkeypatch.undo()
+    assert not (tmp_path / "maps/saliency.json").exists()
+    MapFolder(SpectralResidual(), tmp_path / "maps", source)
+    assert json.loads((tmp_path / "maps/saliency.json").read_text())["settings"]["width"] == 64
 
 
 def test_a_killed_extraction_goes_on_maps_included(source, tmp_path, monkeypatch):

@@ -54,13 +54,34 @@ def test_every_image_has_its_own_mask(folders):
     assert grey.dtype == np.float32 and set(np.unique(grey)) == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("box", "level", "share"),
+    [
+        ((0, 0, 40, 30), 0, 0.0),
+        ((0, 0, 40, 30), 255, 1.0),
+        ((0, 0, 40, 28), 255, 28 / 30),
+        ((5, 5, 7, 7), 255, 4 / 1200),  # smaller than what other providers take for an object
+        ((5, 5, 25, 20), 100, 0.0),  # nearer to "not salient" than to "salient"
+        ((5, 5, 25, 20), 1, 0.25),  # a mask of 0 and 1
+    ],
+)
+def test_a_mask_is_taken_at_its_word(folders, box, level, share):
+    source, masks = folders
+    mask = Image.new("L", (40, 30))
+    mask.paste(level, box)
+    mask.save(masks / "c.png")
+    index = [source.relative_name(i) for i in range(3)].index("c.jpg")
+    ids = bound(folders)(source.load(index), index).label_map
+    assert (ids >= 0).mean() == pytest.approx(share)
+
+
 def test_masks_may_be_jpegs_and_of_another_scale(folders):
     source, masks = folders
     (masks / "c.png").unlink()
     Image.new("L", (27, 20), 200).save(masks / "c.JPG")  # 40 x 30 reduced by 2/3
-    provider = bound(folders, threshold=0.5, max_share=1.0)
     index = [source.relative_name(i) for i in range(3)].index("c.jpg")
-    assert provider.saliency(source.load(index), index).shape == (20, 27)
+    ids = bound(folders)(source.load(index), index).label_map
+    assert ids.shape == (20, 27) and (ids == 0).all()
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty"])
@@ -135,9 +156,11 @@ def test_names_that_fit_two_things_are_refused(folders, tmp_path):
 
 
 def test_images_beyond_the_root_are_refused(folders, tmp_path):
-    outside = FileSource(tmp_path / "images", [str(tmp_path / "images/c.jpg")])
-    with pytest.raises(DenseCLError, match="outside of the root"):
+    outside = FileSource(tmp_path / "images/deep", [str(tmp_path / "images/c.jpg")])
+    with pytest.raises(DenseCLError, match=r"outside of the root.*dataset\.source\.root=FOLDER"):
         bound((outside, folders[1]))
+    inside = FileSource(tmp_path / "images", [str(tmp_path / "images/c.jpg")])
+    assert places(bound((inside, folders[1])), inside) == {"c.jpg": 20}
 
 
 def test_what_has_no_files_or_no_folder_is_refused(folders, tmp_path):

@@ -53,10 +53,17 @@ def test_the_levels_of_the_rules():
     assert (salient_objects(bright, "adaptive", 0.0, 0.99) >= 0).sum() == 60
 
 
-@pytest.mark.parametrize("threshold", ["otsu", "adaptive", 0.5])
+@pytest.mark.parametrize("threshold", ["otsu", "adaptive"])
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
-def test_a_map_without_differences_has_nothing_salient(threshold, value):
+def test_rules_of_difference_find_nothing_in_a_map_without(threshold, value):
     assert (salient_objects(np.full((5, 4), value), threshold, 0.0, 1.0) == -1).all()
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, -1), (0.4, -1), (0.5, 0), (1.0, 0)])
+def test_a_level_counts_in_a_map_without_differences_too(value, expected):
+    even = np.full((5, 4), value)
+    assert (salient_objects(even, 0.5, 0.0, 1.0) == expected).all()
+    assert (salient_objects(even, 0.5, 0.0, 0.9) == -1).all()  # more than max_share
 
 
 def test_what_is_salient_everywhere_is_nothing_salient():
