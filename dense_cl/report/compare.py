@@ -7,7 +7,7 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.statistics import difference, holm, summary, verdict
 from dense_cl.evaluation.statistics.difference import RESAMPLES
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
-from dense_cl.report.compare_results import Result
+from dense_cl.report.compare_file import Result
 from dense_cl.report.compare_runs import runs_of
 
 
@@ -58,6 +58,9 @@ def compare(
                 "task": task,
                 "score": score,
                 "images": min(each.images for each in runs.values()),
+                "lacking": "; ".join(
+                    dict.fromkeys(each.lacking for each in runs.values() if not each.images)
+                ),
                 "methods": [_described(name, each, alpha) for name, each in runs.items()],
                 "comparisons": [],
             }

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dense_cl.report import html
+from dense_cl.report.compare_file import Result, flat
 from dense_cl.report.compare_pictures import pictures
-from dense_cl.report.compare_results import Result, flat
 from dense_cl.report.plots import Interval, intervals
 
 _METHOD = (
@@ -88,7 +88,7 @@ def _scores(entry: Mapping[str, Any]) -> list[str]:
         for m in entry["methods"]
     ]
     headers = ("method", "seeds", "mean", "std over seeds", "interval", "by seed")
-    images = f"{entry['images']} images" if entry["images"] else "no records by image"
+    images = entry["lacking"] or f"{entry['images']} images"
     drawn = [
         Interval(m["method"], m["mean"], tuple(m["interval"]), m["scores"])
         for m in entry["methods"]

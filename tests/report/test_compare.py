@@ -19,8 +19,9 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.confusion import segmentation_scores
 from dense_cl.evaluation.results import sparse
 from dense_cl.report.compare import compare
+from dense_cl.report.compare_file import method_of
 from dense_cl.report.compare_page import comparison_page
-from dense_cl.report.compare_results import method_of, read_results
+from dense_cl.report.compare_results import read_results
 from dense_cl.report.compare_runs import runs_of
 
 Write = Callable[..., Path]
@@ -123,8 +124,46 @@ def test_one_file_counts_once_for_each_method(write: Write) -> None:
 
 
 def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
-    file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1})
-    assert runs_of(read_results([str(file)]), "knn").images == 0
+    file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1, "linear": 0.5})
+    other = write("b", 0, np.linspace(0, 1, 60))
+    results = read_results([str(file), str(other)])
+    runs = runs_of(results[:1], "knn")
+    assert runs.images == 0 and runs.scores_S.tolist() == [0.1]
+    assert runs.lacking == "records of a with seed 0 that give 0.5 and not the knn of 0.1"
+    compared = compare(results)
+    (entry,) = compared["tasks"]
+    assert entry["lacking"] == runs.lacking
+    assert runs.lacking in entry["comparisons"][0]["verdict"]
+    assert runs.lacking in comparison_page(compared, results)
+    assert runs_of(results[:1], "linear").lacking == "no records of linear by image"
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_records_of_some_seeds_are_not_used(write: Write, without: int) -> None:
+    values = np.linspace(0, 1, 60)
+    files = [
+        str(write("a", seed, values + seed, **({"records": []} if seed == without else {})))
+        for seed in range(2)
+    ]
+    results = read_results([*files, str(write("b", 0, values)), str(write("b", 1, values + 0.3))])
+    runs = runs_of(results[:2], "knn")
+    assert runs.images == 0 and runs.scores_S == pytest.approx([0.5, 1.5])
+    assert runs.lacking == f"no records by image of a with seed {without}"
+    assert runs_of(results[2:], "knn").images == 60
+    (found,) = compare(results)["tasks"][0]["comparisons"]
+    assert found["images"] == 0 and found["verdict"].endswith(
+        f"{runs.lacking}: the images are taken as they are"
+    )
+
+
+def test_images_are_the_same_for_all_results_that_have_records(write: Write) -> None:
+    files = [
+        write("a", 0, np.zeros(1), records=[]),
+        write("b", 0, np.zeros(2), records=[{"image": "x.jpg", "knn": 0.0}]),
+        write("c", 0, np.zeros(2), records=[{"image": "y.jpg", "knn": 0.0}]),
+    ]
+    with pytest.raises(DenseCLError, match=r"c_seed0.*b_seed0.*they were scored on other images"):
+        read_results([str(file) for file in files])
 
 
 def test_confusions_make_mean_iou(write: Write) -> None:
@@ -178,6 +217,43 @@ def test_what_cannot_be_compared_is_refused(write: Write, changes: dict, message
     files = [write("a", 1, np.linspace(0, 1, 60)), write("b", 1, np.linspace(0, 1, 60), **changes)]
     with pytest.raises(DenseCLError, match=message):
         read_results([str(file) for file in files])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": None}, "its seed is null and no whole number"),
+        ({"seed": "0"}, 'its seed is "0" and no whole number'),
+        ({"scores": [0.4]}, "its scores are no object"),
+        ({"settings": None}, "its settings are no object"),
+        ({"versions": "1.0"}, "its versions are no object"),
+        ({"records": {"x.jpg": 1}}, "its records are no list"),
+        ({"records": [1, 2]}, "its records are no list"),
+        ({"records": [{"knn": 1.0}]}, "its records are no list"),
+    ],
+)
+def test_a_malformed_result_is_named(write: Write, changes: dict, message: str) -> None:
+    file = write("a", 0, np.linspace(0, 1, 60))
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    for place in (file, file.parent):
+        with pytest.raises(DenseCLError, match=rf"{file.name}' is not a result .* {message}"):
+            read_results([str(place)])
+
+
+def test_a_score_that_is_no_number_is_named(write: Write) -> None:
+    files = [
+        str(write("a", 0, np.zeros(3))),
+        str(write("b", 0, np.zeros(3), scores={"knn": float("nan"), "linear": 0.5})),
+    ]
+    results = read_results(files)
+    with pytest.raises(DenseCLError, match=r"score knn of '.*b_seed0/classification.json' is nan"):
+        compare(results)
+    compare(results, scores=["linear"])  # the others may still be compared
+    record = {"image": "x.jpg", "confusion": [[0, 0, 9]]}
+    more: dict[str, Any] = {"scores": {"mean_iou": 0.3}, "records": [record], "settings": {}}
+    file = write("a", 0, np.zeros(1), "segmentation", **more)
+    with pytest.raises(DenseCLError, match=r"records of '.*segmentation.json' cannot be used"):
+        runs_of(read_results([str(file)]), "mean_iou")
 
 
 def test_what_is_no_result_is_refused(write: Write, tmp_path: Path) -> None:

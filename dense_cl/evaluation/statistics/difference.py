@@ -37,13 +37,15 @@ class Difference:
         estimate: mean score of the first minus that of the second.
         seeds: number of runs of each.
         paired: whether runs were compared seed by seed.
-        images: number of images that were resampled; 0 if no records were there.
+        images: number of images that were resampled; 0 if they could not be.
+        lacking: why they could not be; nothing if they were.
     """
 
     estimate: Estimate
     seeds: tuple[int, int]
     paired: bool
     images: int
+    lacking: str
 
 
 def summary(runs: Runs, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -88,7 +90,8 @@ def difference(first: Runs, second: Runs, resamples: int = RESAMPLES, seed: int 
         parts += (_image_part(drawn[0] - drawn[1], images),)
     value = float(first.scores_S.mean() - second.scores_S.mean())
     seeds = len(first.seeds), len(second.seeds)
-    return Difference(Estimate(value, parts), seeds, paired, images)
+    lacking = dict.fromkeys(runs.lacking for runs in (first, second) if not runs.images)
+    return Difference(Estimate(value, parts), seeds, paired, images, " and ".join(lacking))
 
 
 def _by_seed(runs: Runs) -> Array:

@@ -27,12 +27,14 @@ class Runs:
         images: N, or 0 if nothing was recorded by image.
         weighted: maps weights (B, N), how often each image occurs in each of B samples, to scores
             (B, S) of these samples; None if nothing was recorded by image.
+        lacking: why nothing was recorded by image, for verdicts.
     """
 
     seeds: tuple[int, ...]
     scores_S: Array
     images: int = 0
     weighted: Score | None = None
+    lacking: str = "no records by image"
     _drawn: dict[tuple[int, int], Array] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

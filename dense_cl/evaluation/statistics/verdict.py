@@ -31,11 +31,11 @@ def verdict(
         if estimate.value == 0:
             return (
                 f"no difference shown between {first} and {second}: their scores are the same; how "
-                "sure that is cannot be told from one run each and no records by image"
+                f"sure that is cannot be told (one run each, and {found.lacking})"
             )
         return (
-            f"cannot be told: {first} and {second} have one run each and no records by image "
-            f"(difference {estimate.value:+.4g})"
+            f"cannot be told whether {first} and {second} differ ({estimate.value:+.4g}): one run "
+            f"each, and {found.lacking}"
         )
     low, high = estimate.interval(alpha)
     limits = f"{1 - alpha:.0%} interval {low:.4g} to {high:.4g}"
@@ -65,5 +65,5 @@ def _reservations(first: str, second: str, found: Difference) -> list[str]:
     elif single:
         said.append(f"one run of {single[0]}: its seed variation is unknown")
     if not found.images:
-        said.append("no records by image: the images are taken as they are")
+        said.append(f"{found.lacking}: the images are taken as they are")
     return said
