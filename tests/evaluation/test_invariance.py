@@ -252,6 +252,14 @@ def test_classes_share_a_firing_score() -> None:
     assert "sets_firing10" not in result["records"][0] and len(result["records"]) == 4
 
 
+def test_sets_that_show_the_same_have_no_interval() -> None:
+    pictures = torch.randint(0, 255, (4, 1, 8, 8, 3), dtype=torch.uint8)
+    copies = ImageSets(tuple("abcd"), lambda i: pictures[i].repeat(2, 1, 1, 1))
+    result = evaluate_invariance(Average(), {"copies": copies}, [pictures.flatten(0, 1)], {})
+    assert result["scores"]["copies_cosine"] == pytest.approx(1)
+    assert result["intervals"]["copies_cosine"] == [None, None]
+
+
 def test_wrong_sets_are_named(tmp_path: Path) -> None:
     with pytest.raises(DenseCLError, match="Did you mean 'occlusion'"):
         scene_sets("oclusion", 2, 2, 32)

@@ -102,6 +102,18 @@ def test_without_records_seeds_alone_decide(write: Write) -> None:
     assert found["p_value"] == pytest.approx(stats.ttest_rel(values["a"], values["b"]).pvalue)
 
 
+def test_equal_seeds_show_nothing(write: Write, tmp_path: Path) -> None:
+    values = {"g": 0.50, "h": 0.51}
+    files = [str(write(m, s, np.array([v]), records=[])) for m, v in values.items() for s in (0, 1)]
+    page, numbers = tmp_path / "page.html", tmp_path / "numbers.json"
+    assert main(["compare", *files, "--out", str(page), "--json", str(numbers)]) == 0
+    (entry,) = json.loads(numbers.read_text())["tasks"]
+    (found,) = entry["comparisons"]
+    assert found["p_corrected"] == 1 and not found["shown"]
+    assert found["interval"] == [None, None] and entry["methods"][0]["interval"] == [None, None]
+    assert "the spread between seeds cannot be estimated" in page.read_text()
+
+
 @pytest.mark.parametrize("records", [True, False])
 def test_a_result_does_not_differ_from_itself(write: Write, records: bool, capsys: Any) -> None:
     more = {} if records else {"records": []}
