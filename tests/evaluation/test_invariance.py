@@ -25,6 +25,7 @@ from dense_cl.evaluation.invariance import (
     transform_sets,
 )
 from dense_cl.evaluation.invariance.whitening import cosines_within, ledoit_wolf
+from dense_cl.models import build_backbone
 from dense_cl.sources.folder import FolderSource
 from dense_cl.sources.synthetic import FACTORS
 
@@ -237,6 +238,21 @@ def test_folders_of_sets(tmp_path: Path) -> None:
     classed = folder_sets(objects(tmp_path / "b", classes=True), 16)
     assert classed.classes == ("round", "round", "square", "square")
     assert classed.names[0] == "round/object1"
+
+
+def test_a_result_names_its_backbone(tmp_path: Path) -> None:
+    pictures = torch.randint(0, 255, (3, 3, 32, 32, 3), dtype=torch.uint8)
+    groups = {"sets": ImageSets(tuple("abc"), lambda i: pictures[i])}
+    torch.manual_seed(0)
+    file = tmp_path / "mine.pth"
+    torch.save(build_backbone({"type": "ResNet", "depth": 18}).state_dict(), file)
+    for backbone, name, nulls in [
+        (file, str(file), {"permuted", "random_init"}),
+        ("random:resnet18", "random:resnet18", {"permuted"}),
+        (Average(), "Average", {"permuted"}),
+    ]:
+        result = evaluate_invariance(backbone, groups, [pictures.flatten(0, 1)], {})
+        assert result["backbone"] == name and set(result["nulls"]) == nulls
 
 
 def test_classes_share_a_firing_score() -> None:

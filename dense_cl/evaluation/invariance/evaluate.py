@@ -71,10 +71,10 @@ def evaluate_invariance(
         features: dict[str, list[Tensor]] = {name: [] for name in backbones}
         for index in range(len(sets.names)):
             images = sets.load(index)
-            for name, each in backbones.items():
-                features[name].append(each.pooled(images).double())
-        for name, by_set in features.items():
-            found[name] |= _scores(group, by_set, sets, whitenings[name])
+            for key, each in backbones.items():
+                features[key].append(each.pooled(images).double())
+        for key, by_set in features.items():
+            found[key] |= _scores(group, by_set, sets, whitenings[key])
         shuffled = _shuffled(features[""], seed)
         found["permuted"] |= _scores(group, shuffled, sets, whitenings[""])
         if sets.strengths:
