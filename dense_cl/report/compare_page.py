@@ -50,7 +50,8 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
                 )
                 for kind, picture in pictures(here, entry["score"], control).items()
             ]
-            others = [name for name in here[0].scores if name != entry["score"]]
+            names = dict.fromkeys(name for result in here for name in result.scores)
+            others = [name for name in names if name != entry["score"]]
             parts += [_other_scores(here, others)] if others else []
         blocks.append(html.section(f"{entry['task']}: {entry['score']}", *parts))
     blocks.append(html.section("How it was compared", html.paragraph(_METHOD), _level(compared)))
@@ -70,9 +71,8 @@ def _verdicts(compared: Mapping[str, Any]) -> str:
         for entry in compared["tasks"]
         for each in entry["comparisons"]
     ]
-    if not found:
-        return html.verdict(f"Nothing was compared: all results are of {compared['control']}.")
-    return "\n".join(html.verdict(text) for text in found)
+    verdicts = [html.verdict(text) for text in found or ["Nothing was compared."]]
+    return "\n".join([*verdicts, *(html.paragraph(f"{note}.") for note in compared["notes"])])
 
 
 def _scores(entry: Mapping[str, Any]) -> list[str]:

@@ -90,6 +90,50 @@ def test_what_differs_and_what_does_not(runs: list[str]) -> None:
     assert turned[0]["verdict"].startswith("better above control by")
 
 
+def test_what_is_left_out_is_said(write: Write, tmp_path: Path, capsys: Any) -> None:
+    values = np.linspace(0, 1, 60)
+    files = [str(write("e", 0, values, "t1")), str(write("f", 0, values, "t2"))]
+    results = read_results(files)
+    compared = compare(results)
+    assert compared["questions"] == 0
+    assert compared["notes"] == [
+        "t1: not compared, all results are of the control e",
+        "t2: not compared, no result is of the control e",
+    ]
+    page = comparison_page(compared, results)
+    assert "Nothing was compared." in page and compared["notes"][1] in page
+    more = [write("f", 0, values, "t1"), write("e", 0, values, "t2", scores={"linear": 0.5})]
+    more += [write("g", 0, values, "t1")]
+    assert main(["compare", *files, *map(str, more), "--scores", "linear"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "t2: no result is of g"
+    more = [write(name, 0, values, "t3", scores={"other": 0.5}) for name in "ef"]
+    assert main(["compare", *files, *map(str, more), "--scores", "knn", "linear"]) == 0
+    assert "t3: not compared, it has no score knn or linear" in capsys.readouterr().out
+
+
+def test_a_score_has_to_be_in_all_results_of_a_task(write: Write) -> None:
+    values = np.linspace(0, 1, 60)
+    over = {"knn": 0.5, "over_500": {"mean_iou": 0.4}}
+    files = [write("a", 0, values), write("b", 0, values, scores=over)]
+    for order in (files, files[::-1]):
+        results = read_results([str(file) for file in order])
+        with pytest.raises(DenseCLError, match=r"a_seed0.* has no score 'over_500.mean_iou'"):
+            compare(results, scores=["over_500.mean_iou"])
+        assert "over_500.mean_iou" in comparison_page(compare(results), results)
+
+
+def test_over_clustering_is_compared_over_seeds(write: Write) -> None:
+    files = [
+        str(write(m, s, np.zeros(1), scores={"knn": 0.0, "over_500": {"mean_iou": v + s / 10}}))
+        for m, v in (("a", 0.2), ("b", 0.3))
+        for s in (0, 1)
+    ]
+    (entry,) = compare(read_results(files), scores=["over_500.mean_iou"])["tasks"]
+    assert entry["score"] == "over_500.mean_iou" and entry["images"] == 0
+    assert entry["methods"][1]["mean"] == pytest.approx(0.35)
+
+
 def test_without_records_seeds_alone_decide(write: Write) -> None:
     values = {"a": (0.50, 0.52, 0.51), "b": (0.55, 0.56, 0.57)}
     files = [
