@@ -46,8 +46,8 @@ def compare(
     tasks, pending = [], []
     for task in dict.fromkeys(result.task for result in results):
         here = [result for result in results if result.task == task]
-        names = list(dict.fromkeys(name for result in here for name in result.scores))
-        for score in [name for name in names if name in scores] if scores else names[:1]:
+        present = list(dict.fromkeys(name for result in here for name in result.scores))
+        for score in [name for name in present if name in scores] if scores else present[:1]:
             runs = {
                 name: runs_of([result for result in here if result.method == name], score)
                 for name in methods
@@ -57,6 +57,7 @@ def compare(
                 "task": task,
                 "score": score,
                 "images": min(each.images for each in runs.values()),
+                "unit": next(iter(runs.values())).unit,
                 "lacking": "; ".join(
                     dict.fromkeys(each.lacking for each in runs.values() if not each.images)
                 ),

@@ -16,8 +16,9 @@ _METHOD = (
     "runs; seeds have an interval of their own with their few degrees of freedom (Student's t), "
     "and the squares of both lengths are added, so that two or three seeds give long intervals and "
     "not false alarms. "
-    "Runs with the same seeds are compared seed by seed. P-values are corrected for all questions "
-    "of this page together (Holm); intervals are for one question each."
+    "Episodes are drawn in place of the images that all of them come from, which are taken as they "
+    "are. Runs with the same seeds are compared seed by seed. P-values are corrected for all "
+    "questions of this page together (Holm); intervals are for one question each."
 )
 
 
@@ -88,7 +89,7 @@ def _scores(entry: Mapping[str, Any]) -> list[str]:
         for m in entry["methods"]
     ]
     headers = ("method", "seeds", "mean", "std over seeds", "interval", "by seed")
-    images = entry["lacking"] or f"{entry['images']} images"
+    images = entry["lacking"] or f"{entry['images']} {entry['unit']}"
     drawn = [
         Interval(m["method"], m["mean"], tuple(m["interval"]), m["scores"])
         for m in entry["methods"]

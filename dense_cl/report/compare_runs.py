@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from dense_cl.evaluation.confusion import SegmentationScores
 from dense_cl.evaluation.panoptic_quality import SCORES as QUALITIES
 from dense_cl.evaluation.results import confusions
 from dense_cl.evaluation.statistics import Runs
+from dense_cl.evaluation.statistics.runs import EPISODES
 from dense_cl.report.compare_file import Result
 
 _CONFUSIONS = tuple(name for name in SegmentationScores.__annotations__ if name != "iou")
@@ -66,7 +68,14 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
         if not np.isclose(given, said, rtol=_AGREE, atol=1e-9):
             lacking = f"records of {method} with seed {seed} that give {given:.4g} and not the "
             return Runs(seeds, stated, lacking=f"{lacking}{score} of {said:.4g}")
-    return found
+    return replace(found, unit=EPISODES) if _of_episodes(results[0]) else found
+
+
+def _of_episodes(result: Result) -> bool:
+    """Whether records are of episodes, many draws from the same images."""
+    return EPISODES in result.content["settings"] and all(
+        name.startswith("episode ") for name in result.records
+    )
 
 
 def _of_records(results: Sequence[Result], score: str) -> Runs | None:

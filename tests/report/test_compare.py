@@ -134,6 +134,27 @@ def test_over_clustering_is_compared_over_seeds(write: Write) -> None:
     assert entry["methods"][1]["mean"] == pytest.approx(0.35)
 
 
+def test_episodes_are_not_called_images(write: Write) -> None:
+    rng = np.random.default_rng(0)
+    files, settings = [], {"episodes": 60, "images": 300}
+    for method, shift in (("a", 0.0), ("b", 0.2)):
+        values = rng.normal(0.5 + shift, 0.1, 60)
+        records = [{"image": f"episode {e}", "knn": v} for e, v in enumerate(values)]
+        more = {"records": records, "settings": settings}
+        files.append(str(write(method, 0, values, "few-shot", **more)))
+    results = read_results(files)
+    compared = compare(results)
+    (entry,) = compared["tasks"]
+    verdict = entry["comparisons"][0]["verdict"]
+    assert "only episodes were resampled" in verdict
+    assert verdict.endswith("the images that episodes are drawn from were not resampled")
+    assert "<caption>60 episodes</caption>" in comparison_page(compared, results)
+    # A photo may have such a name.
+    content = json.loads(Path(files[0]).read_text()) | {"settings": {"images": 60}}
+    Path(files[0]).write_text(json.dumps(content))
+    assert runs_of(read_results(files[:1]), "knn").unit == "images"
+
+
 def test_without_records_seeds_alone_decide(write: Write) -> None:
     values = {"a": (0.50, 0.52, 0.51), "b": (0.55, 0.56, 0.57)}
     files = [

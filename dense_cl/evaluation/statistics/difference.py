@@ -44,6 +44,7 @@ class Difference:
         paired: whether runs were compared seed by seed.
         images: number of images that were resampled; 0 if they could not be.
         lacking: why they could not be; nothing if they were.
+        unit: what they are (``Runs.unit``).
         seeds_vary: whether runs with other seeds show another value.
         images_vary: whether resamples of the images do.
     """
@@ -53,6 +54,7 @@ class Difference:
     paired: bool
     images: int
     lacking: str
+    unit: str
     seeds_vary: bool
     images_vary: bool
 
@@ -108,6 +110,7 @@ def difference(first: Runs, second: Runs, resamples: int = RESAMPLES, seed: int 
         paired,
         images,
         " and ".join(lacking),
+        first.unit if first.images else second.unit,
         bool(of_seeds),
         bool(of_images),
     )

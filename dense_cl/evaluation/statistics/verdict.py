@@ -2,6 +2,7 @@
 
 from dense_cl.evaluation.statistics.difference import Difference
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
+from dense_cl.evaluation.statistics.runs import EPISODES
 
 
 def verdict(
@@ -53,8 +54,8 @@ def _unknown(first: str, second: str, found: Difference) -> str:
         return "; ".join([head, *_reservations(first, second, found)])
     spread = "cannot be estimated: those measured show none"
     of_seeds = f"the spread between seeds {spread}" if several else "one run each"
-    of_images = f"that between {found.images} images {spread}" if found.images > 1 else "one image"
-    why = f"{of_seeds}; {of_images if found.images else found.lacking}"
+    of_images = found.lacking or f"that between {found.images} {found.unit} {spread}"
+    why = f"{of_seeds}; {of_images if found.images != 1 else 'one image'}"
     if found.estimate.value == 0:
         return (
             f"no difference shown between {first} and {second}: their scores are the same; how "
@@ -69,11 +70,13 @@ def _reservations(first: str, second: str, found: Difference) -> list[str]:
     single = [name for name, count in zip((first, second), found.seeds, strict=True) if count == 1]
     said = []
     if len(single) == 2:
-        said.append("one run each: only images were resampled, seed variation is unknown")
+        said.append(f"one run each: only {found.unit} were resampled, seed variation is unknown")
     elif single:
         said.append(f"one run of {single[0]}: its seed variation is unknown")
     if len(single) < 2 and not found.seeds_vary and found.images_vary:
         said.append("all seeds show the same: their spread cannot be estimated")
     if not found.images:
         said.append(f"{found.lacking}: the images are taken as they are")
+    elif found.unit == EPISODES:
+        said.append("the images that episodes are drawn from were not resampled")
     return said
