@@ -150,7 +150,7 @@ def test_photos_without_labels_are_no_certainty():
     assert found.estimate.p_value() == 1 and summary(first).parts == ()
     text = verdict("A", "B", found)
     assert text.startswith("cannot be told whether A and B differ (+0.3")
-    assert text.endswith("that between 3 images cannot be estimated: those measured show none")
+    assert text.endswith("that between 3 images cannot be estimated (those measured show none)")
 
 
 def test_draws_without_a_score_do_not_count():

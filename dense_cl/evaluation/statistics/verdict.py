@@ -52,7 +52,7 @@ def _unknown(first: str, second: str, found: Difference) -> str:
     if found.estimate.value == 0 and (several or found.images > 1):
         head = f"no difference shown between {first} and {second}: their results are the same"
         return "; ".join([head, *_reservations(first, second, found)])
-    spread = "cannot be estimated: those measured show none"
+    spread = "cannot be estimated (those measured show none)"
     of_seeds = f"the spread between seeds {spread}" if several else "one run each"
     of_images = found.lacking or f"that between {found.images} {found.unit} {spread}"
     why = f"{of_seeds}; {of_images if found.images != 1 else 'one image'}"
