@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {method['method']:24} {method['mean']:9.4g}  ({limits}; {seeds})")
         for each in entry["comparisons"]:
             print(f"  {each['verdict']}")
+    for note in compared["notes"]:
+        print(note)
     if args.json:
         _write(Path(args.json), compared | {"runs": [_told(result) for result in results]})
     if args.out:

@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         pictures=pictures(args),
     )
     print_segmentation(result)
-    for number, scores in result["over_clustering"].items():
-        print(f"{number + ' clusters':>16}  {100 * scores['mean_iou']:5.1f} mean IoU")
+    for number in dict.fromkeys(args.clusters):
+        iou = result["scores"][f"over_{number}"]["mean_iou"]
+        print(f"{f'{number} clusters':>16}  {100 * iou:5.1f} mean IoU")
     return result

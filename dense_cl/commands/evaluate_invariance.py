@@ -116,7 +116,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name, score in result["scores"].items():
         low, high = result["intervals"][name]
         chance = "".join(f"{null['scores'][name]:14.3f}" for null in nulls.values())
-        print(f"{name:32}{score:9.3f}{f'{low:.3f} to {high:.3f}':>20}{chance}")
+        limits = "not known" if low is None else f"{low:.3f} to {high:.3f}"
+        print(f"{name:32}{score:9.3f}{limits:>20}{chance}")
     return result
 
 

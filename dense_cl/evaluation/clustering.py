@@ -54,8 +54,8 @@ def evaluate_clustering(
         pictures: folder for some predictions; records name them relative to its parent.
 
     Returns:
-        A result (see ``results``). Its scores and records are of the one-to-one matching;
-        ``over_clustering`` has the scores by number of clusters.
+        A result (see ``results``). Its scores and records are of the one-to-one matching; each
+        number N of clusters has its scores under ``over_N``, without records.
 
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
@@ -88,16 +88,16 @@ def evaluate_clustering(
     cells, matched = count(photos.num_classes)
     classes_C = hungarian(matched.total)
     matched = matched.merged(partial(merge_clusters, classes_C=classes_C))
-    over = {}
+    scores: dict[str, Any] = {**plain_scores(matched.scores())}
     for number in clusters:
         _, counts = count(number)
         named = merge_clusters(counts.total, many_to_one(counts.total))
-        over[str(number)] = plain_scores(segmentation_scores(named))
+        scores[f"over_{number}"] = plain_scores(segmentation_scores(named))
     return make_result(
         "clustering",
         name,
         seed,
-        plain_scores(matched.scores()),
+        scores,
         draw_segmentations(
             matched.records(), photos, partial(_enlarged, classes_C[cells]), pictures
         ),
@@ -109,7 +109,6 @@ def evaluate_clustering(
             "restarts": RESTARTS,
             "iterations": ITERATIONS,
         },
-        over_clustering=over,
     )
 
 

@@ -7,7 +7,7 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.statistics import difference, holm, summary, verdict
 from dense_cl.evaluation.statistics.difference import RESAMPLES
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
-from dense_cl.report.compare_results import Result
+from dense_cl.report.compare_file import Result
 from dense_cl.report.compare_runs import runs_of
 
 
@@ -28,9 +28,9 @@ def compare(
 
     Returns:
         ``control``, ``alpha``, ``power``, ``questions`` (how many comparisons were corrected for),
-        and ``tasks``: a list with, for each task and score, ``methods`` (seeds, score of each,
-        mean, interval) and ``comparisons`` (difference, interval, corrected p-value, minimum
-        detectable difference, verdict).
+        ``notes`` (lines on what no comparison is about), and ``tasks``: a list with, for each task
+        and score, ``methods`` (seeds, score of each, mean, interval) and ``comparisons``
+        (difference, interval, corrected p-value, minimum detectable difference, verdict).
 
     Raises:
         DenseCLError: no such control or score.
@@ -46,9 +46,8 @@ def compare(
     tasks, pending = [], []
     for task in dict.fromkeys(result.task for result in results):
         here = [result for result in results if result.task == task]
-        for score in (
-            [n for n in here[0].scores if n in scores] if scores else [*here[0].scores][:1]
-        ):
+        present = list(dict.fromkeys(name for result in here for name in result.scores))
+        for score in [name for name in present if name in scores] if scores else present[:1]:
             runs = {
                 name: runs_of([result for result in here if result.method == name], score)
                 for name in methods
@@ -58,6 +57,10 @@ def compare(
                 "task": task,
                 "score": score,
                 "images": min(each.images for each in runs.values()),
+                "unit": next(iter(runs.values())).unit,
+                "lacking": "; ".join(
+                    dict.fromkeys(each.lacking for each in runs.values() if not each.images)
+                ),
                 "methods": [_described(name, each, alpha) for name, each in runs.items()],
                 "comparisons": [],
             }
@@ -94,8 +97,29 @@ def compare(
         "power": POWER,
         "questions": len(pending),
         "resamples": RESAMPLES,
+        "notes": _notes(results, methods, control, scores),
         "tasks": tasks,
     }
+
+
+def _notes(
+    results: Sequence[Result], methods: Sequence[str], control: str, scores: Sequence[str]
+) -> list[str]:
+    """Say of each task what its verdicts leave out."""
+    notes = []
+    for task in dict.fromkeys(result.task for result in results):
+        here = [result for result in results if result.task == task]
+        present = {result.method for result in here}
+        absent = [name for name in methods if name not in present]
+        if scores and all(name not in result.scores for result in here for name in scores):
+            notes.append(f"{task}: not compared, it has no score {' or '.join(scores)}")
+        elif control not in present:
+            notes.append(f"{task}: not compared, no result is of the control {control}")
+        elif len(present) == 1:
+            notes.append(f"{task}: not compared, all results are of the control {control}")
+        elif absent:
+            notes.append(f"{task}: no result is of {', '.join(absent)}")
+    return notes
 
 
 def _described(name: str, runs: Any, alpha: float) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dense_cl.report import html
+from dense_cl.report.compare_file import Result, flat
 from dense_cl.report.compare_pictures import pictures
-from dense_cl.report.compare_results import Result, flat
 from dense_cl.report.plots import Interval, intervals
 
 _METHOD = (
@@ -16,8 +16,9 @@ _METHOD = (
     "runs; seeds have an interval of their own with their few degrees of freedom (Student's t), "
     "and the squares of both lengths are added, so that two or three seeds give long intervals and "
     "not false alarms. "
-    "Runs with the same seeds are compared seed by seed. P-values are corrected for all questions "
-    "of this page together (Holm); intervals are for one question each."
+    "Episodes are drawn in place of the images that all of them come from, which are taken as they "
+    "are. Runs with the same seeds are compared seed by seed. P-values are corrected for all "
+    "questions of this page together (Holm); intervals are for one question each."
 )
 
 
@@ -50,7 +51,8 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
                 )
                 for kind, picture in pictures(here, entry["score"], control).items()
             ]
-            others = [name for name in here[0].scores if name != entry["score"]]
+            names = dict.fromkeys(name for result in here for name in result.scores)
+            others = [name for name in names if name != entry["score"]]
             parts += [_other_scores(here, others)] if others else []
         blocks.append(html.section(f"{entry['task']}: {entry['score']}", *parts))
     blocks.append(html.section("How it was compared", html.paragraph(_METHOD), _level(compared)))
@@ -70,9 +72,8 @@ def _verdicts(compared: Mapping[str, Any]) -> str:
         for entry in compared["tasks"]
         for each in entry["comparisons"]
     ]
-    if not found:
-        return html.verdict(f"Nothing was compared: all results are of {compared['control']}.")
-    return "\n".join(html.verdict(text) for text in found)
+    verdicts = [html.verdict(text) for text in found or ["Nothing was compared."]]
+    return "\n".join([*verdicts, *(html.paragraph(f"{note}.") for note in compared["notes"])])
 
 
 def _scores(entry: Mapping[str, Any]) -> list[str]:
@@ -88,7 +89,7 @@ def _scores(entry: Mapping[str, Any]) -> list[str]:
         for m in entry["methods"]
     ]
     headers = ("method", "seeds", "mean", "std over seeds", "interval", "by seed")
-    images = f"{entry['images']} images" if entry["images"] else "no records by image"
+    images = entry["lacking"] or f"{entry['images']} {entry['unit']}"
     drawn = [
         Interval(m["method"], m["mean"], tuple(m["interval"]), m["scores"])
         for m in entry["methods"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.examples import PHOTO
-from dense_cl.report.compare_results import Result
+from dense_cl.report.compare_file import Result
 from dense_cl.report.draw import Picture, encode, tile
 from dense_cl.sources.selection import evenly_spread
 

@@ -58,7 +58,7 @@ def test_clusters_of_colours_are_the_classes(folders: Path) -> None:
     result = evaluate_clustering(Colours(), find(folders, "test"), [6], size=(64, 64))
     # Each square is a whole number of cells, so nothing is lost at borders.
     assert result["scores"]["mean_iou"] == 1.0
-    assert result["over_clustering"]["6"]["mean_iou"] == 1.0
+    assert result["scores"]["over_6"]["mean_iou"] == 1.0
     counts = confusions(result)
     assert len(counts) == 5 and int(counts.sum()) == 5 * 64 * 60
     assert segmentation_scores(counts.sum(0)).mean_iou == 1.0

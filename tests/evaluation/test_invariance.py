@@ -25,6 +25,7 @@ from dense_cl.evaluation.invariance import (
     transform_sets,
 )
 from dense_cl.evaluation.invariance.whitening import cosines_within, ledoit_wolf
+from dense_cl.models import build_backbone
 from dense_cl.sources.folder import FolderSource
 from dense_cl.sources.synthetic import FACTORS
 
@@ -239,6 +240,21 @@ def test_folders_of_sets(tmp_path: Path) -> None:
     assert classed.names[0] == "round/object1"
 
 
+def test_a_result_names_its_backbone(tmp_path: Path) -> None:
+    pictures = torch.randint(0, 255, (3, 3, 32, 32, 3), dtype=torch.uint8)
+    groups = {"sets": ImageSets(tuple("abc"), lambda i: pictures[i])}
+    torch.manual_seed(0)
+    file = tmp_path / "mine.pth"
+    torch.save(build_backbone({"type": "ResNet", "depth": 18}).state_dict(), file)
+    for backbone, name, nulls in [
+        (file, str(file), {"permuted", "random_init"}),
+        ("random:resnet18", "random:resnet18", {"permuted"}),
+        (Average(), "Average", {"permuted"}),
+    ]:
+        result = evaluate_invariance(backbone, groups, [pictures.flatten(0, 1)], {})
+        assert result["backbone"] == name and set(result["nulls"]) == nulls
+
+
 def test_classes_share_a_firing_score() -> None:
     pictures = torch.randint(0, 255, (4, 3, 8, 8, 3), dtype=torch.uint8)
     sets = ImageSets(tuple("abcd"), lambda i: pictures[i], ("x", "x", "y", "y"))
@@ -250,6 +266,14 @@ def test_classes_share_a_firing_score() -> None:
     result = evaluate_invariance(Wide(), {"sets": sets}, [pictures.flatten(0, 1)], {})
     assert result["scores"].keys() == {"sets_cosine", "sets_firing10", "sets_firing25"}
     assert "sets_firing10" not in result["records"][0] and len(result["records"]) == 4
+
+
+def test_sets_that_show_the_same_have_no_interval() -> None:
+    pictures = torch.randint(0, 255, (4, 1, 8, 8, 3), dtype=torch.uint8)
+    copies = ImageSets(tuple("abcd"), lambda i: pictures[i].repeat(2, 1, 1, 1))
+    result = evaluate_invariance(Average(), {"copies": copies}, [pictures.flatten(0, 1)], {})
+    assert result["scores"]["copies_cosine"] == pytest.approx(1)
+    assert result["intervals"]["copies_cosine"] == [None, None]
 
 
 def test_wrong_sets_are_named(tmp_path: Path) -> None:

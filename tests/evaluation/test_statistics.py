@@ -47,8 +47,13 @@ def test_seeds_alone_are_the_paired_t_test():
 
 def test_pairs_are_found_by_seed_and_not_by_place():
     first = Runs((0, 1, 2), np.array([0.5, 0.6, 0.7]))
-    second = Runs((2, 0, 1), np.array([0.69, 0.49, 0.59]))
-    assert difference(first, second).estimate.standard_error == pytest.approx(0, abs=1e-15)
+    second = Runs((2, 0, 1), np.array([0.69, 0.49, 0.57]))
+    estimate = difference(first, second).estimate
+    expected = stats.ttest_rel([0.5, 0.6, 0.7], [0.49, 0.57, 0.69])
+    assert estimate.p_value() == pytest.approx(expected.pvalue, rel=1e-8)
+    # The order of runs does not show in rounding either.
+    same = Runs((2, 0, 1), np.array([0.7, 0.5, 0.6]))
+    assert difference(first, same).estimate.value == 0
 
 
 def test_other_seeds_are_independent_samples():
@@ -95,6 +100,78 @@ def test_nothing_known_is_no_evidence():
     assert verdict("A", "B", found).startswith("cannot be told")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (of_scores(0.50, 0.50), of_scores(0.51, 0.51)),
+        (of_scores(0.51, 0.61, 0.71), of_scores(0.50, 0.60, 0.70)),  # but for rounding
+        (of_scores(0.50, 0.50), of_scores(0.51)),
+        (of_scores(0.50, 0.50), of_scores(0.51, 0.51, seeds=(7, 8))),
+    ],
+)
+def test_seeds_without_spread_are_no_certainty(first, second):
+    found = difference(first, second)
+    assert found.estimate.p_value() == 1 and not found.seeds_vary
+    assert found.estimate.interval() == (-math.inf, math.inf)
+    text = verdict("A", "B", found)
+    assert text.startswith("cannot be told whether A and B differ (")
+    assert "the spread between seeds cannot be estimated" in text
+    itself = verdict("A", "copy", difference(first, first))
+    assert itself.startswith("no difference shown between A and copy: their results are the same")
+    assert summary(of_scores(0.50, 0.50)).interval() == (-math.inf, math.inf)
+
+
+def test_seeds_without_spread_leave_the_images():
+    values = np.random.default_rng(0).normal(size=(2, 50))
+    values -= values.mean(axis=1, keepdims=True)
+    twice = Runs.of_values((0, 1), np.repeat(values[:1] + 0.9, 2, axis=0))
+    others = Runs.of_values((0, 1), np.repeat(values[1:], 2, axis=0))
+    found = difference(twice, others)
+    assert [part.df for part in found.estimate.parts] == [49]
+    text = verdict("A", "B", found)
+    assert text.startswith("A above B by 0.9")
+    assert text.endswith("all seeds show the same: their spread cannot be estimated")
+
+
+def confusions_of(*rows):
+    """Return (1, N, 2, 2) confusion matrices of photos; none means that the photo is all void."""
+    counts = [[[0, 0], [0, 0]] if row is None else [row, [0, 10]] for row in rows]
+    return np.array([counts], dtype=np.float64)
+
+
+def test_photos_without_labels_are_no_certainty():
+    """Of three photos, two void, a resample has no score, or that of the third."""
+    void = (None, None)
+    first = Runs.of_confusions((0,), confusions_of((9, 1), *void), "mean_iou")
+    second = Runs.of_confusions((0,), confusions_of((5, 5), *void), "mean_iou")
+    assert np.isnan(first.resampled(1000, 0)).any()
+    found = difference(first, second)
+    assert found.images == 3 and not found.images_vary
+    assert found.estimate.p_value() == 1 and summary(first).parts == ()
+    text = verdict("A", "B", found)
+    assert text.startswith("cannot be told whether A and B differ (+0.3")
+    assert text.endswith("that between 3 images cannot be estimated (those measured show none)")
+
+
+def test_draws_without_a_score_do_not_count():
+    void = (None,) * 4
+    first = Runs.of_confusions((0,), confusions_of((9, 1), (6, 4), *void), "mean_iou")
+    second = Runs.of_confusions((0,), confusions_of((5, 5), (5, 5), *void), "mean_iou")
+    drawn = (first.resampled(1000, 0) - second.resampled(1000, 0))[:, 0]
+    assert 50 < np.isnan(drawn).sum() < 150  # (4 / 6) ** 6 of them
+    (part,) = difference(first, second).estimate.parts
+    assert part.variance == pytest.approx(np.nanvar(drawn, ddof=1)) and part.variance > 1e-4
+    assert summary(first).standard_error == pytest.approx(
+        np.nanstd(first.resampled(1000, 0), ddof=1)
+    )
+
+
+@pytest.mark.parametrize("variance", [0.0, math.nan, -1.0])
+def test_a_part_has_a_variance(variance):
+    with pytest.raises(DenseCLError, match="says nothing about an error"):
+        Part(variance, 2)
+
+
 def test_images_are_drawn_once_for_all_runs():
     """Against the loop: seeds known exactly, images drawn the same for every run of both sides."""
     rng = np.random.default_rng(0)
@@ -103,7 +180,7 @@ def test_images_are_drawn_once_for_all_runs():
     found = difference(*(Runs.of_values(seeds, side) for side in values), resamples=4000)
     per_seed, per_image = (values[0] - values[1]).mean(axis=1), (values[0] - values[1]).mean(axis=0)
     seed_part, image_part = found.estimate.parts
-    assert seed_part == Part(pytest.approx(per_seed.var(ddof=1) / 3), 2)
+    assert seed_part.variance == pytest.approx(per_seed.var(ddof=1) / 3) and seed_part.df == 2
     # The bootstrap variance of a mean over N images is its variance, divisor N, over N.
     assert image_part.variance == pytest.approx(per_image.var() / 40, rel=0.08)
     assert image_part.df == 39

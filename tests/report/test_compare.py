@@ -19,8 +19,9 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.confusion import segmentation_scores
 from dense_cl.evaluation.results import sparse
 from dense_cl.report.compare import compare
+from dense_cl.report.compare_file import method_of
 from dense_cl.report.compare_page import comparison_page
-from dense_cl.report.compare_results import method_of, read_results
+from dense_cl.report.compare_results import read_results
 from dense_cl.report.compare_runs import runs_of
 
 Write = Callable[..., Path]
@@ -89,6 +90,71 @@ def test_what_differs_and_what_does_not(runs: list[str]) -> None:
     assert turned[0]["verdict"].startswith("better above control by")
 
 
+def test_what_is_left_out_is_said(write: Write, tmp_path: Path, capsys: Any) -> None:
+    values = np.linspace(0, 1, 60)
+    files = [str(write("e", 0, values, "t1")), str(write("f", 0, values, "t2"))]
+    results = read_results(files)
+    compared = compare(results)
+    assert compared["questions"] == 0
+    assert compared["notes"] == [
+        "t1: not compared, all results are of the control e",
+        "t2: not compared, no result is of the control e",
+    ]
+    page = comparison_page(compared, results)
+    assert "Nothing was compared." in page and compared["notes"][1] in page
+    more = [write("f", 0, values, "t1"), write("e", 0, values, "t2", scores={"linear": 0.5})]
+    more += [write("g", 0, values, "t1")]
+    assert main(["compare", *files, *map(str, more), "--scores", "linear"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == "t2: no result is of g"
+    more = [write(name, 0, values, "t3", scores={"other": 0.5}) for name in "ef"]
+    assert main(["compare", *files, *map(str, more), "--scores", "knn", "linear"]) == 0
+    assert "t3: not compared, it has no score knn or linear" in capsys.readouterr().out
+
+
+def test_a_score_has_to_be_in_all_results_of_a_task(write: Write) -> None:
+    values = np.linspace(0, 1, 60)
+    over = {"knn": 0.5, "over_500": {"mean_iou": 0.4}}
+    files = [write("a", 0, values), write("b", 0, values, scores=over)]
+    for order in (files, files[::-1]):
+        results = read_results([str(file) for file in order])
+        with pytest.raises(DenseCLError, match=r"a_seed0.* has no score 'over_500.mean_iou'"):
+            compare(results, scores=["over_500.mean_iou"])
+        assert "over_500.mean_iou" in comparison_page(compare(results), results)
+
+
+def test_over_clustering_is_compared_over_seeds(write: Write) -> None:
+    files = [
+        str(write(m, s, np.zeros(1), scores={"knn": 0.0, "over_500": {"mean_iou": v + s / 10}}))
+        for m, v in (("a", 0.2), ("b", 0.3))
+        for s in (0, 1)
+    ]
+    (entry,) = compare(read_results(files), scores=["over_500.mean_iou"])["tasks"]
+    assert entry["score"] == "over_500.mean_iou" and entry["images"] == 0
+    assert entry["methods"][1]["mean"] == pytest.approx(0.35)
+
+
+def test_episodes_are_not_called_images(write: Write) -> None:
+    rng = np.random.default_rng(0)
+    files, settings = [], {"episodes": 60, "images": 300}
+    for method, shift in (("a", 0.0), ("b", 0.2)):
+        values = rng.normal(0.5 + shift, 0.1, 60)
+        records = [{"image": f"episode {e}", "knn": v} for e, v in enumerate(values)]
+        more = {"records": records, "settings": settings}
+        files.append(str(write(method, 0, values, "few-shot", **more)))
+    results = read_results(files)
+    compared = compare(results)
+    (entry,) = compared["tasks"]
+    verdict = entry["comparisons"][0]["verdict"]
+    assert "only episodes were resampled" in verdict
+    assert verdict.endswith("the images that episodes are drawn from were not resampled")
+    assert "<caption>60 episodes</caption>" in comparison_page(compared, results)
+    # A photo may have such a name.
+    content = json.loads(Path(files[0]).read_text()) | {"settings": {"images": 60}}
+    Path(files[0]).write_text(json.dumps(content))
+    assert runs_of(read_results(files[:1]), "knn").unit == "images"
+
+
 def test_without_records_seeds_alone_decide(write: Write) -> None:
     values = {"a": (0.50, 0.52, 0.51), "b": (0.55, 0.56, 0.57)}
     files = [
@@ -99,6 +165,18 @@ def test_without_records_seeds_alone_decide(write: Write) -> None:
     (found,) = compare(read_results(files))["tasks"][0]["comparisons"]
     assert found["images"] == 0
     assert found["p_value"] == pytest.approx(stats.ttest_rel(values["a"], values["b"]).pvalue)
+
+
+def test_equal_seeds_show_nothing(write: Write, tmp_path: Path) -> None:
+    values = {"g": 0.50, "h": 0.51}
+    files = [str(write(m, s, np.array([v]), records=[])) for m, v in values.items() for s in (0, 1)]
+    page, numbers = tmp_path / "page.html", tmp_path / "numbers.json"
+    assert main(["compare", *files, "--out", str(page), "--json", str(numbers)]) == 0
+    (entry,) = json.loads(numbers.read_text())["tasks"]
+    (found,) = entry["comparisons"]
+    assert found["p_corrected"] == 1 and not found["shown"]
+    assert found["interval"] == [None, None] and entry["methods"][0]["interval"] == [None, None]
+    assert "the spread between seeds cannot be estimated" in page.read_text()
 
 
 @pytest.mark.parametrize("records", [True, False])
@@ -123,8 +201,46 @@ def test_one_file_counts_once_for_each_method(write: Write) -> None:
 
 
 def test_records_that_do_not_make_the_score_are_not_used(write: Write) -> None:
-    file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1})
-    assert runs_of(read_results([str(file)]), "knn").images == 0
+    file = write("a", 0, np.linspace(0, 1, 60), scores={"knn": 0.1, "linear": 0.5})
+    other = write("b", 0, np.linspace(0, 1, 60))
+    results = read_results([str(file), str(other)])
+    runs = runs_of(results[:1], "knn")
+    assert runs.images == 0 and runs.scores_S.tolist() == [0.1]
+    assert runs.lacking == "records of a with seed 0 that give 0.5 and not the knn of 0.1"
+    compared = compare(results)
+    (entry,) = compared["tasks"]
+    assert entry["lacking"] == runs.lacking
+    assert runs.lacking in entry["comparisons"][0]["verdict"]
+    assert runs.lacking in comparison_page(compared, results)
+    assert runs_of(results[:1], "linear").lacking == "no records of linear by image"
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_records_of_some_seeds_are_not_used(write: Write, without: int) -> None:
+    values = np.linspace(0, 1, 60)
+    files = [
+        str(write("a", seed, values + seed, **({"records": []} if seed == without else {})))
+        for seed in range(2)
+    ]
+    results = read_results([*files, str(write("b", 0, values)), str(write("b", 1, values + 0.3))])
+    runs = runs_of(results[:2], "knn")
+    assert runs.images == 0 and runs.scores_S == pytest.approx([0.5, 1.5])
+    assert runs.lacking == f"no records by image of a with seed {without}"
+    assert runs_of(results[2:], "knn").images == 60
+    (found,) = compare(results)["tasks"][0]["comparisons"]
+    assert found["images"] == 0 and found["verdict"].endswith(
+        f"{runs.lacking}: the images are taken as they are"
+    )
+
+
+def test_images_are_the_same_for_all_results_that_have_records(write: Write) -> None:
+    files = [
+        write("a", 0, np.zeros(1), records=[]),
+        write("b", 0, np.zeros(2), records=[{"image": "x.jpg", "knn": 0.0}]),
+        write("c", 0, np.zeros(2), records=[{"image": "y.jpg", "knn": 0.0}]),
+    ]
+    with pytest.raises(DenseCLError, match=r"c_seed0.*b_seed0.*they were scored on other images"):
+        read_results([str(file) for file in files])
 
 
 def test_confusions_make_mean_iou(write: Write) -> None:
@@ -178,6 +294,43 @@ def test_what_cannot_be_compared_is_refused(write: Write, changes: dict, message
     files = [write("a", 1, np.linspace(0, 1, 60)), write("b", 1, np.linspace(0, 1, 60), **changes)]
     with pytest.raises(DenseCLError, match=message):
         read_results([str(file) for file in files])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": None}, "its seed is null and no whole number"),
+        ({"seed": "0"}, 'its seed is "0" and no whole number'),
+        ({"scores": [0.4]}, "its scores are no object"),
+        ({"settings": None}, "its settings are no object"),
+        ({"versions": "1.0"}, "its versions are no object"),
+        ({"records": {"x.jpg": 1}}, "its records are no list"),
+        ({"records": [1, 2]}, "its records are no list"),
+        ({"records": [{"knn": 1.0}]}, "its records are no list"),
+    ],
+)
+def test_a_malformed_result_is_named(write: Write, changes: dict, message: str) -> None:
+    file = write("a", 0, np.linspace(0, 1, 60))
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    for place in (file, file.parent):
+        with pytest.raises(DenseCLError, match=rf"{file.name}' is not a result .* {message}"):
+            read_results([str(place)])
+
+
+def test_a_score_that_is_no_number_is_named(write: Write) -> None:
+    files = [
+        str(write("a", 0, np.zeros(3))),
+        str(write("b", 0, np.zeros(3), scores={"knn": float("nan"), "linear": 0.5})),
+    ]
+    results = read_results(files)
+    with pytest.raises(DenseCLError, match=r"score knn of '.*b_seed0/classification.json' is nan"):
+        compare(results)
+    compare(results, scores=["linear"])  # the others may still be compared
+    record = {"image": "x.jpg", "confusion": [[0, 0, 9]]}
+    more: dict[str, Any] = {"scores": {"mean_iou": 0.3}, "records": [record], "settings": {}}
+    file = write("a", 0, np.zeros(1), "segmentation", **more)
+    with pytest.raises(DenseCLError, match=r"records of '.*segmentation.json' cannot be used"):
+        runs_of(read_results([str(file)]), "mean_iou")
 
 
 def test_what_is_no_result_is_refused(write: Write, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Invariance of a backbone, beside a random network and shuffled sets."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,11 @@ def evaluate_invariance(
         progress: called with a line of text at each step.
 
     Returns:
-        Plain values ready for JSON: ``scores``; ``intervals`` of 95 % over sets; ``records`` by
-        set; ``curves`` (mean cosine by strength of the change); ``shrinkage`` of the whitening
-        covariance; and ``nulls`` with scores and
-        records of shuffled sets (``permuted``) and, for a file, of the same architecture before
-        any training (``random_init``).
+        Plain values ready for JSON: ``scores``; ``intervals`` of 95 % over sets, None where all
+        sets show the same; ``records`` by set; ``curves`` (mean cosine by strength of the
+        change); ``shrinkage`` of the whitening covariance; and ``nulls`` with scores and records
+        of shuffled sets (``permuted``) and, for a file, of the same architecture before any
+        training (``random_init``).
 
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
@@ -70,10 +71,10 @@ def evaluate_invariance(
         features: dict[str, list[Tensor]] = {name: [] for name in backbones}
         for index in range(len(sets.names)):
             images = sets.load(index)
-            for name, each in backbones.items():
-                features[name].append(each.pooled(images).double())
-        for name, by_set in features.items():
-            found[name] |= _scores(group, by_set, sets, whitenings[name])
+            for key, each in backbones.items():
+                features[key].append(each.pooled(images).double())
+        for key, by_set in features.items():
+            found[key] |= _scores(group, by_set, sets, whitenings[key])
         shuffled = _shuffled(features[""], seed)
         found["permuted"] |= _scores(group, shuffled, sets, whitenings[""])
         if sets.strengths:
@@ -136,7 +137,9 @@ def _plain(scores: Scores, groups: Mapping[str, ImageSets], seed: int) -> dict[s
     intervals = {}
     for name, values in scores.items():
         sets = groups[name.rpartition("_")[0]]
-        intervals[name] = list(summary(Runs.of_values((seed,), values[None].numpy())).interval())
+        limits = summary(Runs.of_values((seed,), values[None].numpy())).interval()
+        # Sets that all show the same say nothing of others, and infinity is no JSON.
+        intervals[name] = [limit if math.isfinite(limit) else None for limit in limits]
         if len(values) == len(sets.names):
             for place, value in zip(sets.names, values.tolist(), strict=True):
                 records.setdefault(place, {"image": place})[name] = value

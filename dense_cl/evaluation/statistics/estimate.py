@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.stats import nct, t
 
+from dense_cl.errors import DenseCLError
+
 ALPHA = 0.05
 POWER = 0.8
 _LEAST_LOG_P = -340.0  # exp of it is the smallest p-value; below, SciPy's quantiles of t are wrong
@@ -17,12 +19,18 @@ class Part:
     """One independent source of error.
 
     Attributes:
-        variance: its share of the variance of the estimate.
+        variance: its share of the variance of the estimate, more than 0.
         df: degrees of freedom that the variance is known with.
     """
 
     variance: float
     df: float
+
+    def __post_init__(self) -> None:
+        if not self.variance > 0:  # nor is NaN
+            raise DenseCLError(
+                f"a variance of {self.variance} says nothing about an error; leave the part out."
+            )
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,6 @@ class Estimate:
         """Return the smallest alpha whose interval leaves out 0, in (0, 1]."""
         if self.value == 0 or not self.parts:
             return 1.0
-        if self.standard_error == 0:
-            return math.exp(_LEAST_LOG_P)
 
         def excess(log_p: float) -> float:
             quantile = self._reach(lambda df: float(t.isf(math.exp(log_p) / 2, df)))
@@ -87,9 +93,7 @@ class Estimate:
         """Return the root of the summed squares of quantile times standard error of the parts."""
         if not self.parts:
             return math.inf
-        return math.sqrt(
-            sum(p.variance * quantile(p.df) ** 2 for p in self.parts if p.variance > 0)
-        )
+        return math.sqrt(sum(part.variance * quantile(part.df) ** 2 for part in self.parts))
 
 
 def _noncentrality(alpha: float, power: float, df: float) -> float:

@@ -14,6 +14,7 @@ from dense_cl.evaluation.panoptic_quality import COUNTS, panoptic_quality
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
+EPISODES = "episodes"
 _CHUNK = 64  # resamples whose weights are in memory at once
 
 
@@ -27,12 +28,17 @@ class Runs:
         images: N, or 0 if nothing was recorded by image.
         weighted: maps weights (B, N), how often each image occurs in each of B samples, to scores
             (B, S) of these samples; None if nothing was recorded by image.
+        lacking: why nothing was recorded by image, for verdicts.
+        unit: what an "image" is, for verdicts: ``images``, or ``EPISODES`` that are all drawn from
+            the same images.
     """
 
     seeds: tuple[int, ...]
     scores_S: Array
     images: int = 0
     weighted: Score | None = None
+    lacking: str = "no records by image"
+    unit: str = "images"
     _drawn: dict[tuple[int, int], Array] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,9 +1,8 @@
 """What a comparison says, in words."""
 
-import math
-
 from dense_cl.evaluation.statistics.difference import Difference
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
+from dense_cl.evaluation.statistics.runs import EPISODES
 
 
 def verdict(
@@ -27,21 +26,11 @@ def verdict(
     estimate = found.estimate
     p_value = estimate.p_value() if p_value is None else p_value
     detectable = estimate.detectable(alpha) if detectable is None else detectable
-    if not math.isfinite(estimate.standard_error):
-        if estimate.value == 0:
-            return (
-                f"no difference shown between {first} and {second}: their scores are the same; how "
-                "sure that is cannot be told from one run each and no records by image"
-            )
-        return (
-            f"cannot be told: {first} and {second} have one run each and no records by image "
-            f"(difference {estimate.value:+.4g})"
-        )
     low, high = estimate.interval(alpha)
     limits = f"{1 - alpha:.0%} interval {low:.4g} to {high:.4g}"
-    if estimate.value == 0 and estimate.standard_error == 0:
-        head = f"no difference shown between {first} and {second}: their results are the same"
-    elif p_value >= alpha:
+    if not estimate.parts:
+        return _unknown(first, second, found)
+    if p_value >= alpha:
         head = (
             f"no difference shown between {first} and {second} ({estimate.value:+.4g}, {limits}; "
             f"one of {detectable:.2g} would be found in {POWER:.0%} of such comparisons)"
@@ -57,13 +46,37 @@ def verdict(
     return "; ".join(said)
 
 
+def _unknown(first: str, second: str, found: Difference) -> str:
+    """Say what there is to say of a difference whose error is not known."""
+    several = max(found.seeds) > 1
+    if found.estimate.value == 0 and (several or found.images > 1):
+        head = f"no difference shown between {first} and {second}: their results are the same"
+        return "; ".join([head, *_reservations(first, second, found)])
+    spread = "cannot be estimated (those measured show none)"
+    of_seeds = f"the spread between seeds {spread}" if several else "one run each"
+    of_images = found.lacking or f"that between {found.images} {found.unit} {spread}"
+    why = f"{of_seeds}; {of_images if found.images != 1 else 'one image'}"
+    if found.estimate.value == 0:
+        return (
+            f"no difference shown between {first} and {second}: their scores are the same; how "
+            f"sure that is cannot be told ({why})"
+        )
+    return (
+        f"cannot be told whether {first} and {second} differ ({found.estimate.value:+.4g}): {why}"
+    )
+
+
 def _reservations(first: str, second: str, found: Difference) -> list[str]:
     single = [name for name, count in zip((first, second), found.seeds, strict=True) if count == 1]
     said = []
     if len(single) == 2:
-        said.append("one run each: only images were resampled, seed variation is unknown")
+        said.append(f"one run each: only {found.unit} were resampled, seed variation is unknown")
     elif single:
         said.append(f"one run of {single[0]}: its seed variation is unknown")
+    if len(single) < 2 and not found.seeds_vary and found.images_vary:
+        said.append("all seeds show the same: their spread cannot be estimated")
     if not found.images:
-        said.append("no records by image: the images are taken as they are")
+        said.append(f"{found.lacking}: the images are taken as they are")
+    elif found.unit == EPISODES:
+        said.append("the images that episodes are drawn from were not resampled")
     return said
