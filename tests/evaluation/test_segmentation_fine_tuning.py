@@ -106,7 +106,7 @@ def test_colours_are_learnt_and_the_result_can_be_compared(folders, tmp_path, ca
     assert result["settings"]["images"] == {"train": 6, "test": 6}
     for record in result["records"]:
         with Image.open(out.parent / record["pictures"]["segmentation"]) as picture:
-            assert picture.size == (80, 80)
+            assert picture.size == (240, 240)
 
 
 def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
