@@ -16,6 +16,7 @@ from learners import (
 from mmengine.optim import OptimWrapper
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.features import FeatureBundle, ViewFeatures
 from dense_cl.regions.regions import RegionBatch
 
 IMAGE = {**IMAGE_METHODS, "info_nce": info_nce()}
@@ -124,6 +125,24 @@ def test_an_earlier_stage_gives_a_finer_grid(name):
     assert {tuple(shape) for shape in seen} == {(2 * 8 * 8, 32)}
     with pytest.raises(DenseCLError, match="stage=-3"):
         build_learner({**PIXEL_METHODS[name], "stage": -3})
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_features_are_matched_on_the_stage_that_is_trained(name):
+    """Views with equal maps of that stage and different maps of the one behind it."""
+    method = {**PIXEL_METHODS[name], "correspondence": {"type": "FeatureArgmax"}, "stage": -2}
+    objective = build_learner(method).objectives[name]
+    shared = torch.randn(2, 32, 8, 8, dtype=torch.float64)
+    views = {
+        number: ViewFeatures((shared, torch.randn(2, 64, 4, 4, dtype=torch.float64)), view)
+        for number, view in enumerate(random_data(2)["views"])
+    }
+    matches = []
+    objective.correspondence.register_forward_hook(lambda *call: matches.append(call[2]))
+    objective(FeatureBundle(views, views))
+    assert len(matches) == 2
+    for match in matches:
+        assert (match.indices_BS == torch.arange(64)).all()
 
 
 @pytest.mark.parametrize("provider", ["GeometricNearest", "MutualNearest", "KBestFeatures"])
