@@ -36,7 +36,7 @@ class VICRegL(Objective):
     For each of the first two views and every other view, each location is matched with the nearest
     projection of the other view, and with the nearest place of the source image; the closest pairs
     are kept. Both directions weigh one half, features and places add up, pairs of views are
-    averaged. Views without overlap have no match by place and add nothing to the invariance.
+    averaged. Views without overlap have no match by place, and nothing of them enters these terms.
 
     Args:
         in_channels: channels of the backbone's stage maps.
@@ -86,6 +86,8 @@ class VICRegL(Objective):
             self.matchers.append(tuple(KBestFeatures(k) for k in feature_matches))
         if location_matches:
             self.matchers.append(tuple(KBestLocations(k, ignore_flips) for k in location_matches))
+        # Registered as well, so that `modules()` finds them.
+        self.providers = nn.ModuleList(provider for pair in self.matchers for provider in pair)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the weighted sum; see ``dense_cl.losses.vicreg_local``."""
