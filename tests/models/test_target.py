@@ -56,7 +56,9 @@ def test_the_copy_drops_nothing():
     online = nn.Sequential(*layers)
     for target in (TargetNetwork(online, 0.5), TargetNetwork(online, 0.5).eval().train()):
         vectors = torch.randn(16, 8)
-        torch.testing.assert_close(target(vectors), F.batch_norm(vectors, None, None, training=True))
+        torch.testing.assert_close(
+            target(vectors), F.batch_norm(vectors, None, None, training=True)
+        )
         assert [m.training for m in target.network] == [False, False, True]
     assert all(m.training for m in online)
     assert not TargetNetwork(online, 0.5).eval().network[2].training
