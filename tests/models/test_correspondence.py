@@ -125,7 +125,13 @@ def test_geometric_agrees_with_a_search_over_centres():
         assert torch.equal(match.indices_BS[0][near], offset.argmin(1)[near])
 
 
-GEOMETRIC = [GeometricNearest(), DistanceThreshold(), KBestLocations(3), KBestLocations(-1, True)]
+GEOMETRIC = [
+    GeometricNearest(),
+    DistanceThreshold(),
+    KBestLocations(3),
+    KBestLocations(-1, ignore_flips=True),
+    KBestLocations(3, any_distance=True),
+]
 
 
 @pytest.mark.parametrize("provider", GEOMETRIC, ids=lambda provider: type(provider).__name__)
@@ -223,7 +229,7 @@ def test_k_best_golden(golden, case):
         maps = torch.tensor(data[f"{name}_maps"]).mT.unflatten(2, grid)
         sides.append((features(maps), grid, places.flip(-1).flatten(1, 2)))
     (query, query_grid, query_places), (key, key_grid, key_places) = sides
-    by_location = KBestLocations(count)
+    by_location = KBestLocations(count, any_distance=True)
     by_location.locate = lambda seen, _: query_places if seen is query.view else key_places
     for name, provider in (("feature", KBestFeatures(count)), ("location", by_location)):
         match = provider(query, key, query_grid, key_grid)
@@ -240,6 +246,20 @@ def test_ignoring_flips_mixes_up_the_columns_of_a_mirrored_view():
     cells = torch.arange(16)
     assert torch.equal(right.indices_BS[0], cells.view(4, 4).flip(1).flatten())
     assert torch.equal(wrong.indices_BS[0], cells)
+
+
+@pytest.mark.parametrize("ignore_flips", [False, True])
+def test_a_place_that_the_key_view_does_not_show_is_matched_at_any_distance_only(ignore_flips):
+    """The key view begins one and a quarter cells to the right, and is mirrored."""
+    beyond = [[-1.0, 0, 42], [0, 1.0, 0]]
+    options = {"ignore_flips": ignore_flips}
+    near = geometric(IDENTITY, beyond, provider=KBestLocations(-1, **options))
+    assert near.valid_BS.view(4, 4).tolist() == [[False, True, True, True]] * 4
+    far = geometric(IDENTITY, beyond, provider=KBestLocations(-1, any_distance=True, **options))
+    assert far.valid_BS.all()
+    columns = [0, 0, 1, 2] if ignore_flips else [3, 3, 2, 1]
+    assert (far.indices_BS.view(4, 4) % 4).tolist() == [columns] * 4
+    assert torch.equal(near.indices_BS[near.valid_BS], far.indices_BS[near.valid_BS])
 
 
 def test_k_best_keeps_the_closest_and_no_more_than_there_are():
