@@ -1,5 +1,7 @@
 """Which locations are matched: the authors' indices, permutations, and geometry."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -120,7 +122,9 @@ def test_geometric_agrees_with_a_search_over_centres():
         in_key = (in_source - linear[:, 2]) @ torch.linalg.inv(linear[:, :2]).T
         offset = (in_key[:, None] - centres[None, :, :2]).abs().amax(-1)
         on_image = ((in_source >= 0) & (in_source < 64)).all(-1)
-        near = (offset.amin(1) < 16 / 5) & on_image
+        in_source = centres @ torch.tensor(key_matrix, dtype=torch.float64).T
+        on_key = ((in_source >= 0) & (in_source < 64)).all(-1)
+        near = (offset.amin(1) < 16 / 5) & on_image & on_key[offset.argmin(1)]
         assert torch.equal(match.valid_BS[0], near)
         assert torch.equal(match.indices_BS[0][near], offset.argmin(1)[near])
 
@@ -149,6 +153,23 @@ def test_padding_matches_nothing(provider):
     match = geometric(padded, padded, provider=provider)
     assert not match.valid_BS.view(4, 4)[:, :2].any() and match.valid_BS.any()
     assert not match.matrix(16).view(4, 4, 4, 4)[..., :2].any()
+
+
+@pytest.mark.parametrize("sides", ["query", "key", "both"])
+@pytest.mark.parametrize("provider", GEOMETRIC, ids=lambda provider: type(provider).__name__)
+def test_fill_matches_nothing(provider, sides):
+    """As after a rotation of a crop: the upper left corner, of three cells, is not of the photo."""
+    corner = torch.tensor([[[1.0, 1.0, -21.0]]], dtype=torch.float64)
+    plain = view([IDENTITY])
+    query, key = (
+        ViewFeatures((), replace(plain, borders=corner) if sides in (side, "both") else plain)
+        for side in ("query", "key")
+    )
+    pairs = provider(query, key, (4, 4), (4, 4)).matrix(16)[0]
+    assert not pairs[[0, 1, 4]].any() if sides != "key" else not pairs[:, [0, 1, 4]].any()
+    assert pairs.any()
+    if sides == "both":
+        assert not pairs[:, [0, 1, 4]].any()
 
 
 def square_views(coordinates):

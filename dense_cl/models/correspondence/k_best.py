@@ -77,8 +77,8 @@ class KBestFeatures(_KBest):
 class KBestLocations(_KBest):
     """The key location nearest in the source image, for the best locations only.
 
-    A location has a partner if its centre lies within half a cell of the key view's, along both
-    sides: if that view shows the place. Padding matches nothing.
+    A location has a partner if the key view shows its centre, which is then within half a cell,
+    along both sides, of the partner's. Padding and the fill of a rotation match nothing.
 
     Args:
         count: locations to keep; -1 for all.
@@ -104,14 +104,14 @@ class KBestLocations(_KBest):
         """See ``CorrespondenceProvider``; valid are the ``count`` closest pairs, at most."""
         query_BS2, key_BT2 = self.locate(query.view, query_grid), self.locate(key.view, key_grid)
         on_BS, on_BT = on_source(query.view, query_BS2), on_source(key.view, key_BT2)
-        allowed_BST = on_BS[:, :, None] & on_BT[:, None]
+        seen_BS = on_BS & (cells_of_points(key.view, query_BS2, key_grid) >= 0)
         if self.any_distance:
-            seen_BS = cells_of_points(key.view, query_BS2, key_grid) >= 0
-            seen_BT = cells_of_points(query.view, key_BT2, query_grid) >= 0
-            overlap_B = (seen_BS & on_BS).any(dim=1) | (seen_BT & on_BT).any(dim=1)
-            allowed_BST &= overlap_B[:, None, None]
+            seen_BT = on_BT & (cells_of_points(query.view, key_BT2, query_grid) >= 0)
+            overlap_B = seen_BS.any(dim=1) | seen_BT.any(dim=1)
+            allowed_BST = overlap_B[:, None, None] & on_BS[:, :, None] & on_BT[:, None]
         else:
-            allowed_BST &= within_half_a_cell(key.view, query_BS2, key_BT2, key_grid)
+            near_BST = within_half_a_cell(key.view, query_BS2, key_BT2, key_grid)
+            allowed_BST = near_BST & seen_BS[:, :, None] & on_BT[:, None]
         distance_BST = distances(query_BS2, key_BT2)
         return k_best(distance_BST.where(allowed_BST, torch.inf), self.count)
 
