@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense_cl.errors import DenseCLError
+from dense_cl.losses.info_nce import weighted_mean
 from dense_cl.losses.squared_products import squared_products
 
 
@@ -44,6 +46,9 @@ def vicreg(*views_ND: Tensor, eps: float = 1e-4) -> VICRegTerms:
 
     Returns:
         The terms in float32 at least, not yet weighted.
+
+    Raises:
+        DenseCLError: N is 1.
     """
     dtype = torch.promote_types(views_ND[0].dtype, torch.float32)
     views_ND = tuple(view.to(dtype) for view in views_ND)
@@ -54,16 +59,39 @@ def vicreg(*views_ND: Tensor, eps: float = 1e-4) -> VICRegTerms:
     return VICRegTerms(distances.mean(), variance, 2 * covariance)
 
 
-def spread(features_XND: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def spread(
+    features_XND: Tensor, eps: float, counted_XN: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return variance and covariance (see ``vicreg``) of N vectors, averaged over X such sets.
 
     Args:
         features_XND: (..., N, D) in float32 at least, N > 1.
         eps: ε.
+        counted_XN: (..., N) bool, which vectors belong to their set; None for all. Sets are then
+            averaged by their degrees of freedom, one less than their vectors: those of fewer than
+            two have no say, and if all are such, both terms are 0 with zero gradients.
+
+    Raises:
+        DenseCLError: N is 1.
     """
     images, channels = features_XND.shape[-2:]
-    centred = features_XND - features_XND.mean(dim=-2, keepdim=True)
-    variance_XD = centred.square().sum(dim=-2) / (images - 1)
-    squared_covariances = squared_products(centred, centred) / (images - 1) ** 2
-    off_diagonal = squared_covariances - variance_XD.square().sum(dim=-1)
-    return F.relu(1 - (variance_XD + eps).sqrt()).mean(), off_diagonal.mean() / channels
+    if images < 2:
+        raise DenseCLError(
+            f"VICReg and VICRegL take statistics over the images of a step: {images} is too few,"
+            " give 2 at least (a larger batch_size, or drop_last=True for the rest of an epoch)."
+        )
+    if counted_XN is None:
+        centred, freedom_X = features_XND - features_XND.mean(dim=-2, keepdim=True), None
+        divisor_X = features_XND.new_tensor(images - 1)
+    else:
+        weight_XN1 = counted_XN.to(features_XND.dtype)[..., None]
+        total_X11 = weight_XN1.sum(dim=-2, keepdim=True)
+        mean_X1D = (weight_XN1 * features_XND).sum(dim=-2, keepdim=True) / total_X11.clamp_min(1)
+        centred = weight_XN1 * (features_XND - mean_X1D)
+        freedom_X = (total_X11[..., 0, 0] - 1).clamp_min(0)
+        divisor_X = freedom_X.clamp_min(1)
+    variance_XD = centred.square().sum(dim=-2) / divisor_X[..., None]
+    squared_covariances = squared_products(centred, centred) / divisor_X**2
+    off_diagonal_X = squared_covariances - variance_XD.square().sum(dim=-1)
+    hinge_X = F.relu(1 - (variance_XD + eps).sqrt()).mean(dim=-1)
+    return weighted_mean(hinge_X, freedom_X), weighted_mean(off_diagonal_X, freedom_X) / channels

@@ -32,8 +32,8 @@ class OverlapGrid:
 
     Attributes:
         box: (B, 4) float64 x1, y1, x2, y2 in source pixels; of no area where views do not meet.
-        valid_BS: (B, S) bool, the centre of the cell lies in both views and on the source. False
-            throughout where the views do not meet.
+        valid_BS: (B, S) bool, the centre of the cell lies in both views and on the source, and
+            neither is filled there. False throughout where the views do not meet.
     """
 
     def __init__(self, first: ViewBatch, second: ViewBatch, size: Size) -> None:
@@ -45,7 +45,8 @@ class OverlapGrid:
         self.box = torch.cat([start, torch.maximum(start, end)], dim=1)
         points_BS2 = self.points(size)
         seen = [_shows(view, points_BS2) for view in (first, second)]
-        self.valid_BS = seen[0] & seen[1] & on_source(first, points_BS2) & meet_B[:, None]
+        on = [on_source(view, points_BS2) for view in (first, second)]
+        self.valid_BS = seen[0] & seen[1] & on[0] & on[1] & meet_B[:, None]
 
     def points(self, size: Size) -> Tensor:
         """Centres of a grid of any size over the box: (B, rows * columns, 2) in source pixels."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models.schedule import Schedule, check_schedule, schedule_value
@@ -16,7 +17,9 @@ class TargetNetwork(nn.Module):
     :math:`\theta_t \leftarrow d\,\theta_t + (1 - d)\,\theta`, once per optimiser step. Only
     parameters are averaged (He et al., arXiv 1911.05722, equation 2). Buffers are the copy's
     own: its BatchNorm layers run in training mode on the keys and keep their own running
-    statistics, as in facebookresearch/moco ``moco/builder.py``.
+    statistics, as in facebookresearch/moco ``moco/builder.py``. All else runs as in evaluation,
+    without dropout or stochastic depth: the authors' teachers have none
+    (MkuuWaUjinga/leopart ``src/leopart.py`` builds its own without ``drop_path_rate``).
 
     The online module is referred to, not registered: it appears once in the state dict.
 
@@ -34,6 +37,15 @@ class TargetNetwork(nn.Module):
         self.ema_decay = ema_decay
         self.network = copy.deepcopy(online).requires_grad_(False)
         self._online = (online,)  # a tuple, so that nn.Module does not register it
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "TargetNetwork":
+        """Switch batch norm; all other modules of the copy run as in evaluation."""
+        super().train(mode)
+        for module in self.network.modules():
+            if not isinstance(module, _BatchNorm):
+                module.training = False
+        return self
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:

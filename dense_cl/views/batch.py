@@ -32,6 +32,9 @@ class ViewBatch:
             constants above; None if the policy does not count.
         other_image: the view shows another image than view 0 does, and lies in that one: its
             geometry says nothing about the other views.
+        borders: (B, E, 3) float64 a, b, c of half-planes a x + b y + c >= 0 of source positions,
+            beyond any of which the view is filled though the source goes on, as after a rotation of
+            a crop (``ViewGeometry.within``). None if all views of the batch are without.
     """
 
     image: Tensor
@@ -42,6 +45,7 @@ class ViewBatch:
     saliency: Tensor | None = None
     crop_tries: Tensor | None = None
     other_image: bool = False
+    borders: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "ViewBatch":
         """Return the batch with ``change`` applied to every tensor."""

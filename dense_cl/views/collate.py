@@ -10,6 +10,7 @@ from dense_cl.regions.in_view import stack_regions
 from dense_cl.registry import FUNCTIONS
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.dataset import Sample, Unreadable
+from dense_cl.views.geometry import borders_of
 from dense_cl.views.group import View
 
 
@@ -42,6 +43,7 @@ def _stack(views: Sequence[View]) -> ViewBatch:
         saliency=_stack_or_none([view.saliency for view in views]),
         crop_tries=_stack_or_none([view.crop_tries for view in views]),
         other_image=views[0].other_image,
+        borders=borders_of([view.geometry for view in views]),
     )
 
 

@@ -4,6 +4,7 @@ One convention everywhere: positions are (x, y) in pixels as floats, pixel i cov
 its centre is i + 0.5 (half-pixel centres); boxes are (x1, y1, x2, y2); sizes are (height, width).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from dense_cl.views.batch import ViewBatch
 
 Array = NDArray[np.float64]
 Size = tuple[int, int]
+_ROUNDING = 1e-6  # pixels, by which a border may be missed
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,18 @@ class ViewGeometry:
         mapped[seen.reshape(other.view_size)] = mask[row, column]
         return mapped
 
+    def borders(self) -> Array:
+        """Half-planes of the images in ``within``, beyond which the view is filled.
+
+        Returns:
+            (4 per image, 3) as in ``ViewBatch.borders``, in pixels of that image.
+        """
+        planes: list[Array] = [np.empty((0, 3))]
+        for image in self.within:
+            (height, width), from_source = image.view_size, image.inverse().matrix
+            planes += [from_source, [[0, 0, width], [0, 0, height]] - from_source]
+        return np.concatenate(planes)
+
     def outline(self) -> Array:
         """Corners of the view in the source, (4, 2), in order."""
         height, width = self.view_size
@@ -215,8 +229,20 @@ def clip_polygon(subject: Array, window: Array) -> Array:
 # tens of thousands of pixels wide, where float32 is coarser than the sub-pixel accuracy promised.
 
 
+def borders_of(views: Sequence[ViewGeometry]) -> Tensor | None:
+    """The borders of the views of a batch (``ViewBatch.borders``), filled up with what holds."""
+    borders = [view.borders() for view in views]
+    most = max(map(len, borders))
+    if most == 0:
+        return None
+    batch = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).repeat(len(views), most, 1)
+    for row, border in zip(batch, borders, strict=True):
+        row[: len(border)] = torch.from_numpy(border)
+    return batch
+
+
 def geometries(view: ViewBatch) -> list[ViewGeometry]:
-    """The geometry of each image of a batch."""
+    """The geometry of each image of a batch, without its ``within``."""
     sizes = [(int(height), int(width)) for height, width in view.source_size.tolist()]
     matrices = view.matrix.cpu().numpy()
     return [ViewGeometry(m, view.view_size, s) for m, s in zip(matrices, sizes, strict=True)]
@@ -254,18 +280,35 @@ def cells_of_points(view: ViewBatch, points: Tensor, grid: Size) -> Tensor:
         grid: rows and columns of cells.
 
     Returns:
-        (B, N) int64 row-major cell index, -1 where the view does not see the point.
+        (B, N) int64 row-major cell index, -1 where the view does not see the point, because it
+        lies outside or is hidden by fill.
     """
     height, width = view.view_size
     extent = view.matrix.new_tensor([width, height])
     relative = from_source(view, points) / extent
-    seen = ((relative >= 0) & (relative < 1)).all(dim=-1)
+    seen = ((relative >= 0) & (relative < 1)).all(dim=-1) & within_borders(view, points)
     column_row = (relative * view.matrix.new_tensor([grid[1], grid[0]])).floor().long()
     cell = column_row[..., 1] * grid[1] + column_row[..., 0]
     return torch.where(seen, cell, -1)
 
 
 def on_source(view: ViewBatch, points: Tensor) -> Tensor:
-    """Tell which (B, N, 2) source positions lie on the source image, not on padding. (B, N)."""
+    """Tell which positions in a view lie on the source image, not on padding or fill of the view.
+
+    Args:
+        view: the view.
+        points: (B, N, 2) source positions.
+
+    Returns:
+        (B, N) bool.
+    """
     extent = view.source_size.flip(-1)[:, None]
-    return ((points >= 0) & (points < extent)).all(dim=-1)
+    return ((points >= 0) & (points < extent)).all(dim=-1) & within_borders(view, points)
+
+
+def within_borders(view: ViewBatch, points: Tensor) -> Tensor:
+    """Tell which (B, N, 2) source positions the view's ``borders`` leave, (B, N) bool."""
+    if view.borders is None:
+        return torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
+    depth = points.to(view.borders) @ view.borders[..., :2].mT + view.borders[:, None, :, 2]
+    return (depth >= -_ROUNDING).all(dim=-1)

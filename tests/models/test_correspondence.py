@@ -1,5 +1,7 @@
 """Which locations are matched: the authors' indices, permutations, and geometry."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -120,12 +122,20 @@ def test_geometric_agrees_with_a_search_over_centres():
         in_key = (in_source - linear[:, 2]) @ torch.linalg.inv(linear[:, :2]).T
         offset = (in_key[:, None] - centres[None, :, :2]).abs().amax(-1)
         on_image = ((in_source >= 0) & (in_source < 64)).all(-1)
-        near = (offset.amin(1) < 16 / 5) & on_image
+        in_source = centres @ torch.tensor(key_matrix, dtype=torch.float64).T
+        on_key = ((in_source >= 0) & (in_source < 64)).all(-1)
+        near = (offset.amin(1) < 16 / 5) & on_image & on_key[offset.argmin(1)]
         assert torch.equal(match.valid_BS[0], near)
         assert torch.equal(match.indices_BS[0][near], offset.argmin(1)[near])
 
 
-GEOMETRIC = [GeometricNearest(), DistanceThreshold(), KBestLocations(3), KBestLocations(-1, True)]
+GEOMETRIC = [
+    GeometricNearest(),
+    DistanceThreshold(),
+    KBestLocations(3),
+    KBestLocations(-1, ignore_flips=True),
+    KBestLocations(3, any_distance=True),
+]
 
 
 @pytest.mark.parametrize("provider", GEOMETRIC, ids=lambda provider: type(provider).__name__)
@@ -143,6 +153,23 @@ def test_padding_matches_nothing(provider):
     match = geometric(padded, padded, provider=provider)
     assert not match.valid_BS.view(4, 4)[:, :2].any() and match.valid_BS.any()
     assert not match.matrix(16).view(4, 4, 4, 4)[..., :2].any()
+
+
+@pytest.mark.parametrize("sides", ["query", "key", "both"])
+@pytest.mark.parametrize("provider", GEOMETRIC, ids=lambda provider: type(provider).__name__)
+def test_fill_matches_nothing(provider, sides):
+    """As after a rotation of a crop: the upper left corner, of three cells, is not of the photo."""
+    corner = torch.tensor([[[1.0, 1.0, -21.0]]], dtype=torch.float64)
+    plain = view([IDENTITY])
+    query, key = (
+        ViewFeatures((), replace(plain, borders=corner) if sides in (side, "both") else plain)
+        for side in ("query", "key")
+    )
+    pairs = provider(query, key, (4, 4), (4, 4)).matrix(16)[0]
+    assert not pairs[[0, 1, 4]].any() if sides != "key" else not pairs[:, [0, 1, 4]].any()
+    assert pairs.any()
+    if sides == "both":
+        assert not pairs[:, [0, 1, 4]].any()
 
 
 def square_views(coordinates):
@@ -223,7 +250,7 @@ def test_k_best_golden(golden, case):
         maps = torch.tensor(data[f"{name}_maps"]).mT.unflatten(2, grid)
         sides.append((features(maps), grid, places.flip(-1).flatten(1, 2)))
     (query, query_grid, query_places), (key, key_grid, key_places) = sides
-    by_location = KBestLocations(count)
+    by_location = KBestLocations(count, any_distance=True)
     by_location.locate = lambda seen, _: query_places if seen is query.view else key_places
     for name, provider in (("feature", KBestFeatures(count)), ("location", by_location)):
         match = provider(query, key, query_grid, key_grid)
@@ -240,6 +267,20 @@ def test_ignoring_flips_mixes_up_the_columns_of_a_mirrored_view():
     cells = torch.arange(16)
     assert torch.equal(right.indices_BS[0], cells.view(4, 4).flip(1).flatten())
     assert torch.equal(wrong.indices_BS[0], cells)
+
+
+@pytest.mark.parametrize("ignore_flips", [False, True])
+def test_a_place_that_the_key_view_does_not_show_is_matched_at_any_distance_only(ignore_flips):
+    """The key view begins one and a quarter cells to the right, and is mirrored."""
+    beyond = [[-1.0, 0, 42], [0, 1.0, 0]]
+    options = {"ignore_flips": ignore_flips}
+    near = geometric(IDENTITY, beyond, provider=KBestLocations(-1, **options))
+    assert near.valid_BS.view(4, 4).tolist() == [[False, True, True, True]] * 4
+    far = geometric(IDENTITY, beyond, provider=KBestLocations(-1, any_distance=True, **options))
+    assert far.valid_BS.all()
+    columns = [0, 0, 1, 2] if ignore_flips else [3, 3, 2, 1]
+    assert (far.indices_BS.view(4, 4) % 4).tolist() == [columns] * 4
+    assert torch.equal(near.indices_BS[near.valid_BS], far.indices_BS[near.valid_BS])
 
 
 def test_k_best_keeps_the_closest_and_no_more_than_there_are():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.views.batch import ViewBatch
-from dense_cl.views.geometry import ViewGeometry, from_source, grid_centres
+from dense_cl.views.geometry import ViewGeometry, borders_of, from_source, grid_centres
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-12}
 
@@ -21,6 +21,7 @@ def batch_of(*geometries):
         matrix=torch.from_numpy(np.stack([g.matrix for g in geometries])),
         source_size=torch.tensor([g.source_size for g in geometries]),
         view_size=geometries[0].view_size,
+        borders=borders_of(geometries),
     )
 
 
@@ -79,14 +80,14 @@ def test_alignment_golden(golden, case):
 
 
 def random_geometry(rng, source, size, turn):
-    """A crop, flipped or not, turned about its centre by up to ``turn`` radians."""
+    """A crop, flipped or not, turned about its centre by up to ``turn`` radians and filled."""
     box_size = rng.uniform(0.2, 0.7, 2) * source[::-1]
     start = rng.uniform(0, 1, 2) * (np.array(source[::-1]) - box_size)
     geometry = ViewGeometry.from_box((*start, *(start + box_size)), size, source)
     angle, centre = rng.uniform(-turn, turn), np.array(size[::-1]) / 2
     linear = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = np.column_stack([linear, centre - linear @ centre])
-    geometry = geometry.then(ViewGeometry(matrix, size, size))
+    geometry = geometry.filled_by(ViewGeometry(matrix, size, size))
     return flipped(geometry) if rng.random() < 0.5 else geometry
 
 
@@ -110,8 +111,9 @@ def test_valid_cells_show_the_same_place_in_both_views(seed, turn, fine):
     valid = grid.valid_BS[0].numpy()
     if not np.array_equal(valid, in_both):  # on the border itself rounding decides
         at_border = centres[valid != in_both]
-        unit = [np.abs(g.from_source(at_border) / size[::-1] - 0.5) for g in (first, second)]
-        assert np.abs(np.maximum(*unit).max(axis=1) - 0.5).max() < 1e-6
+        images = (first, *first.within, second, *second.within)
+        unit = [np.abs(g.from_source(at_border) / size[::-1] - 0.5) for g in images]
+        assert np.abs(np.max(unit, axis=(0, 2)) - 0.5).max() < 1e-6
     if turn == 0:
         assert valid.all() == (first.overlap_area(second) > 0)
     read = [

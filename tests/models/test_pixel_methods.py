@@ -10,12 +10,15 @@ from learners import (
     begin,
     build_learner,
     dense_info_nce,
+    images_of,
     info_nce,
     random_data,
 )
 from mmengine.optim import OptimWrapper
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.correspondence import CorrespondenceProvider
+from dense_cl.models.features import FeatureBundle, ViewFeatures
 from dense_cl.regions.regions import RegionBatch
 
 IMAGE = {**IMAGE_METHODS, "info_nce": info_nce()}
@@ -85,18 +88,39 @@ def test_views_without_overlap_add_nothing(name):
 
 
 def test_views_without_overlap_have_no_place_to_agree_on_in_vicregl():
-    method = {**PIXEL_METHODS["vicregl"], "variance_weight": 0.0, "covariance_weight": 0.0}
+    method = PIXEL_METHODS["vicregl"]
     learner = build_learner({**method, "feature_matches": None})
     terms = losses_of(learner, shifted(random_data(4), 500))
     terms["loss_vicregl"].backward()
     assert terms["vicregl"] == 0 and terms["vicregl_matched"] == 0
-    assert terms["vicregl_variance"] > 0  # views are regularised whatever they were matched with
     for parameter in learner.parameters():
         assert not parameter.requires_grad or (parameter.grad == 0).all()
     # Features are matched all the same.
     both, features = build_learner(method), build_learner({**method, "location_matches": None})
     far = shifted(random_data(4), 500)
     torch.testing.assert_close(losses_of(both, far)["vicregl"], losses_of(features, far)["vicregl"])
+
+
+def test_an_image_without_overlap_is_as_if_it_were_not_there_in_vicregl():
+    method = {**PIXEL_METHODS["vicregl"], "feature_matches": None}
+    method["head"] = {**method["head"], "norm": None}  # batch statistics are of all images
+    data = shifted(random_data(4), 0)
+    data["views"][1].matrix[3, 0, 2] += 500
+    losses, gradients = [], []
+    for batch in (data, images_of(data, 0, 3)):
+        learner = build_learner(method, norm="GN")
+        losses.append(losses_of(learner, batch)["loss_vicregl"])
+        losses[-1].backward()
+        gradients.append([p.grad for p in learner.parameters() if p.requires_grad])
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
+
+
+def test_providers_of_vicregl_are_found_and_leave_no_trace_in_its_state():
+    objective = build_learner(PIXEL_METHODS["vicregl"]).objectives["vicregl"]
+    found = [m for m in objective.modules() if isinstance(m, CorrespondenceProvider)]
+    assert [type(m).__name__ for m in found] == ["KBestFeatures"] * 2 + ["KBestLocations"] * 2
+    assert all(name.startswith("head.") for name in objective.state_dict())
 
 
 @pytest.mark.parametrize("name", PIXEL_METHODS)
@@ -124,6 +148,24 @@ def test_an_earlier_stage_gives_a_finer_grid(name):
     assert {tuple(shape) for shape in seen} == {(2 * 8 * 8, 32)}
     with pytest.raises(DenseCLError, match="stage=-3"):
         build_learner({**PIXEL_METHODS[name], "stage": -3})
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_features_are_matched_on_the_stage_that_is_trained(name):
+    """Views with equal maps of that stage and different maps of the one behind it."""
+    method = {**PIXEL_METHODS[name], "correspondence": {"type": "FeatureArgmax"}, "stage": -2}
+    objective = build_learner(method).objectives[name]
+    shared = torch.randn(2, 32, 8, 8, dtype=torch.float64)
+    views = {
+        number: ViewFeatures((shared, torch.randn(2, 64, 4, 4, dtype=torch.float64)), view)
+        for number, view in enumerate(random_data(2)["views"])
+    }
+    matches = []
+    objective.correspondence.register_forward_hook(lambda *call: matches.append(call[2]))
+    objective(FeatureBundle(views, views))
+    assert len(matches) == 2
+    for match in matches:
+        assert (match.indices_BS == torch.arange(64)).all()
 
 
 @pytest.mark.parametrize("provider", ["GeometricNearest", "MutualNearest", "KBestFeatures"])

@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
+from timm.layers import DropPath
 from torch import nn
 
 from dense_cl.errors import DenseCLError
@@ -46,6 +48,20 @@ def test_batch_norm_keeps_its_own_statistics():
     assert torch.equal(target.network.running_mean, torch.zeros(3))
     target(torch.randn(4, 3, 2, 2) - 5)
     assert (target.network.running_mean < 0).all() and (online.running_mean > 0).all()
+
+
+def test_the_copy_drops_nothing():
+    """Neither units nor branches, at first or after `train()`; only batch norm is trained in."""
+    layers = nn.Dropout(), DropPath(0.5), nn.BatchNorm1d(8)
+    online = nn.Sequential(*layers)
+    for target in (TargetNetwork(online, 0.5), TargetNetwork(online, 0.5).eval().train()):
+        vectors = torch.randn(16, 8)
+        torch.testing.assert_close(
+            target(vectors), F.batch_norm(vectors, None, None, training=True)
+        )
+        assert [m.training for m in target.network] == [False, False, True]
+    assert all(m.training for m in online)
+    assert not TargetNetwork(online, 0.5).eval().network[2].training
 
 
 def test_online_is_not_owned_and_nothing_requires_a_gradient():

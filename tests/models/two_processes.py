@@ -36,6 +36,12 @@ METHODS = {
     # Batch norm of all ranks between the map and the score is differentiated twice.
     "cast_byol": [IMAGE_METHODS["byol"], attention(layer=0)],
 }
+# Methods whose mean is over what overlaps, so that processes may have different shares of it.
+CROPPED = {
+    "resim": METHODS["resim"],
+    "densecl_geometric": [dense_info_nce("GeometricNearest")],
+    "densecl_mutual": [dense_info_nce("MutualNearest")],
+}
 CASES = list(itertools.product(METHODS, ["GN", "SyncBN"]))
 BATCH, STEPS = 4, 3
 CACHED = ("simclr", "moco_v3", "barlow_twins", "vicreg")  # in chunks of one image
@@ -65,7 +71,7 @@ def batches_of(crops: bool = False) -> list[dict[str, Any]]:
 
 def whole(method: str, norm: str, crops: bool = False) -> dict[str, Any]:
     """Train in this process on whole batches."""
-    learner = build_learner(*METHODS[method], norm=norm)
+    learner = build_learner(*(CROPPED if crops else METHODS)[method], norm=norm)
     return train(learner, learner, batches_of(crops))
 
 
@@ -73,7 +79,7 @@ def split(
     method: str, norm: str, boundary: int, crops: bool = False, **options: Any
 ) -> dict[str, Any]:
     """Train on this rank's part of the same batches; rank 0 has ``boundary`` images."""
-    learner = build_learner(*METHODS[method], norm=norm, **options)
+    learner = build_learner(*(CROPPED if crops else METHODS)[method], norm=norm, **options)
     rows = (0, boundary) if dist.get_rank() == 0 else (boundary, BATCH)
     batches = [images_of(batch, *rows) for batch in batches_of(crops)]
     return train(DistributedLearner(learner), learner, batches)
@@ -99,7 +105,7 @@ def run(rank: int, folder: str) -> None:
     results: dict[str, Any] = {f"{m}_{n}": split(m, n, BATCH // 2) for m, n in CASES}
     results |= {f"{m}_cached": split(m, "GN", BATCH // 2, chunk_size=1) for m in CACHED}
     results["uneven"] = split("densecl", "SyncBN", BATCH - 1)
-    results["crops"] = split("resim", "SyncBN", BATCH // 2, crops=True)
+    results |= {f"{m}_crops": split(m, "SyncBN", BATCH // 2, crops=True) for m in CROPPED}
     results["plain_bn"] = split("densecl", "BN", BATCH // 2)
     results["shuffle"] = shuffled(images=3 - rank)
     results["gather"] = concat_all_gather(torch.full((2 * rank, 1), float(rank)))

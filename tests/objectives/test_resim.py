@@ -124,6 +124,22 @@ def test_windows_on_padding_do_not_count():
     assert valid.tolist() == [[True, False, True, False]]
 
 
+def test_windows_on_fill_do_not_count():
+    """A line that is cut off of a corner of either view, as after a turn and a turn back."""
+    whole = view([crop(200, 150, 1, 1)])
+    cut = replace(whole, borders=torch.tensor([[[-1, 1, 100]]]).double())
+    for views in ((whole, cut), (cut, whole), (cut, cut)):
+        _, valid = map_windows(*views, window_grid((64, 64), 32, 32))
+        assert valid.tolist() == [[True, False, True, True]]
+
+
+def test_all_corners_of_a_window_lie_on_the_source():
+    """Views turned alike by 45 degrees: only the right corner lies beyond."""
+    turned = view([crop(370, 150, 0.5**0.5, 0.5**0.5, ((1, -1), (1, 1)))])
+    for side, expected in ((64, [[False]]), (32, [[True, False, True, True]])):
+        assert map_windows(turned, turned, window_grid((64, 64), side, 32))[1].tolist() == expected
+
+
 def objective(**options) -> ReSim:
     torch.manual_seed(0)
     settings = {"stages": (-2, -3), "windows": (32, 16), "strides": (16, 16), "channels": 32}

@@ -46,6 +46,7 @@ def test_golden(golden, case, every_feature):
         NO_HEAD,
         feature_matches=(-1, -1) if every_feature else counts,
         location_matches=counts,
+        any_distance=True,
         num_views=num_views,
         **weights,
     )

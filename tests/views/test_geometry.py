@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.geometry import (
     ViewGeometry,
+    borders_of,
     cell_centres,
     cells_of_points,
     from_source,
@@ -57,6 +58,7 @@ def batch_of(views):
         matrix=torch.from_numpy(np.stack([view.matrix for view in views])),
         source_size=torch.tensor([view.source_size for view in views]),
         view_size=views[0].view_size,
+        borders=borders_of(views),
     )
 
 
@@ -209,3 +211,29 @@ def test_what_a_rotation_of_a_crop_brings_in_is_fill_and_not_seen():
     flip = ViewGeometry(np.array([[-1.0, 0, 40], [0, 1, 0]]), (40, 40), (40, 40))
     assert crop.filled_by(flip).within == ()
     assert filled.filled_by(flip).contains(points).tolist() == [False, True, True, False]
+
+
+@given(affine_views(), affine_views(), st.integers(0, 10))
+def test_a_batch_does_not_see_what_is_filled(outer, step, seed):
+    """Beside a view of other steps that has borders, one that has none."""
+    step = ViewGeometry(step.matrix, step.view_size, outer.view_size)
+    views = [outer.filled_by(step), outer.then(step), outer.filled_by(step)]
+    views[2] = views[2].filled_by(
+        ViewGeometry.from_box((3, 3, 99, 99), step.view_size, step.view_size)
+    )
+    points = np.random.default_rng(seed).uniform(-10, 90, (50, 2))
+    batch = batch_of(views)
+    everywhere = torch.from_numpy(points).expand(3, -1, -1)
+    seen = (cells_of_points(batch, everywhere, (1, 1)) >= 0).numpy()
+    shown = on_source(batch, everywhere).numpy()
+    on_image = ((points >= 0) & (points < [83, 61])).all(axis=1)
+    for number, view in enumerate(views):
+        np.testing.assert_array_equal(seen[number], view.contains(points))
+        unfilled = np.all([image.contains(points) for image in view.within], axis=0)
+        np.testing.assert_array_equal(shown[number], on_image & unfilled)
+
+
+def test_a_batch_of_crops_and_flips_has_no_borders():
+    crop = ViewGeometry.from_box((20, 20, 60, 60), (40, 40), (100, 100))
+    flip = ViewGeometry(np.array([[-1.0, 0, 40], [0, 1, 0]]), (40, 40), (40, 40))
+    assert borders_of([crop, crop.filled_by(flip)]) is None

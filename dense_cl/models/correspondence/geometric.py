@@ -31,7 +31,8 @@ class GeometricNearest(CorrespondenceProvider):
     """The key cell that covers the centre of the query cell in the source image.
 
     Its centre is then the nearest one, at most half a cell away in either direction. Locations
-    that the key view does not show, and padding, are invalid.
+    that the key view does not show are invalid, and so are cells of either view whose centre is
+    padding or the fill of a rotation.
     """
 
     @torch.no_grad()
@@ -42,7 +43,9 @@ class GeometricNearest(CorrespondenceProvider):
         centres_BS2 = cell_centres(query.view, query_grid)
         indices_BS = cells_of_points(key.view, centres_BS2, key_grid)
         valid_BS = (indices_BS >= 0) & on_source(query.view, centres_BS2)
-        return Correspondence(indices_BS.clamp_min(0), valid_BS=valid_BS)
+        indices_BS = indices_BS.clamp_min(0)
+        valid_BS &= on_source(key.view, cell_centres(key.view, key_grid)).gather(1, indices_BS)
+        return Correspondence(indices_BS, valid_BS=valid_BS)
 
 
 @CORRESPONDENCES.register_module()
@@ -77,7 +80,7 @@ class DistanceThreshold(CorrespondenceProvider):
     def forward(
         self, query: ViewFeatures, key: ViewFeatures, query_grid: Grid, key_grid: Grid
     ) -> Correspondence:
-        """See ``CorrespondenceProvider``; valid where some key cell is near. Padding is not."""
+        """See ``CorrespondenceProvider``; valid where some key cell is near, never fill."""
         centres_BS2 = cell_centres(query.view, query_grid)
         centres_BT2 = cell_centres(key.view, key_grid)
         diagonal_B = torch.maximum(

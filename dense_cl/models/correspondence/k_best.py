@@ -14,7 +14,16 @@ from dense_cl.models.correspondence.geometric import distances
 from dense_cl.models.features import ViewFeatures
 from dense_cl.registry import CORRESPONDENCES
 from dense_cl.views.batch import ViewBatch
-from dense_cl.views.geometry import Size, cell_centres, cells_of_points, on_source, to_source
+from dense_cl.views.geometry import (
+    Size,
+    cell_centres,
+    cells_of_points,
+    from_source,
+    on_source,
+    to_source,
+)
+
+_ROUNDING = 1e-6  # cells
 
 
 def k_best(distance_BST: Tensor, count: int) -> Correspondence:
@@ -68,19 +77,24 @@ class KBestFeatures(_KBest):
 class KBestLocations(_KBest):
     """The key location nearest in the source image, for the best locations only.
 
-    Views that do not overlap have no valid pair, and padding matches nothing; the released code
-    matches the closest cells of distant views as well.
+    A location has a partner if the key view shows its centre, which is then within half a cell,
+    along both sides, of the partner's. Padding and the fill of a rotation match nothing.
 
     Args:
         count: locations to keep; -1 for all.
+        any_distance: where views overlap at all, the closest pairs match however far apart they
+            are. The released code does so, for views that do not overlap as well.
         ignore_flips: measure as if no view were mirrored, which puts the cells of a mirrored view
             in the wrong columns. It is the released default (``--no-flip-grid 1`` of
             ``main_vicregl.py``: ``transforms.py`` then leaves the columns of the grid in the
             order of the unflipped crop).
     """
 
-    def __init__(self, count: int = 20, ignore_flips: bool = False) -> None:
+    def __init__(
+        self, count: int = 20, ignore_flips: bool = False, any_distance: bool = False
+    ) -> None:
         super().__init__(count)
+        self.any_distance = any_distance
         self.locate = crop_centres if ignore_flips else cell_centres
 
     @torch.no_grad()
@@ -89,13 +103,31 @@ class KBestLocations(_KBest):
     ) -> Correspondence:
         """See ``CorrespondenceProvider``; valid are the ``count`` closest pairs, at most."""
         query_BS2, key_BT2 = self.locate(query.view, query_grid), self.locate(key.view, key_grid)
-        seen_BS = cells_of_points(key.view, query_BS2, key_grid) >= 0
-        seen_BT = cells_of_points(query.view, key_BT2, query_grid) >= 0
         on_BS, on_BT = on_source(query.view, query_BS2), on_source(key.view, key_BT2)
-        overlap_B = (seen_BS & on_BS).any(dim=1) | (seen_BT & on_BT).any(dim=1)
-        allowed_BST = overlap_B[:, None, None] & on_BS[:, :, None] & on_BT[:, None]
+        seen_BS = on_BS & (cells_of_points(key.view, query_BS2, key_grid) >= 0)
+        if self.any_distance:
+            seen_BT = on_BT & (cells_of_points(query.view, key_BT2, query_grid) >= 0)
+            overlap_B = seen_BS.any(dim=1) | seen_BT.any(dim=1)
+            allowed_BST = overlap_B[:, None, None] & on_BS[:, :, None] & on_BT[:, None]
+        else:
+            near_BST = within_half_a_cell(key.view, query_BS2, key_BT2, key_grid)
+            allowed_BST = near_BST & seen_BS[:, :, None] & on_BT[:, None]
         distance_BST = distances(query_BS2, key_BT2)
         return k_best(distance_BST.where(allowed_BST, torch.inf), self.count)
+
+
+def within_half_a_cell(
+    view: ViewBatch, points_BS2: Tensor, centres_BT2: Tensor, grid: Size
+) -> Tensor:
+    """Tell which source positions lie in the cells around which centres of a view's grid."""
+    cells_per_pixel = view.matrix.new_tensor(
+        [grid[1] / view.view_size[1], grid[0] / view.view_size[0]]
+    )
+    point_BS2, centre_BT2 = (
+        from_source(view, positions) * cells_per_pixel for positions in (points_BS2, centres_BT2)
+    )
+    offset_BST2 = (point_BS2[:, :, None] - centre_BT2[:, None]).abs()
+    return (offset_BST2 <= 0.5 + _ROUNDING).all(dim=3)
 
 
 def crop_centres(view: ViewBatch, grid: Size) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.dense_info_nce import dense_info_nce
 from dense_cl.losses.info_nce import unit
+from dense_cl.models.distributed import rescale_mean
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
 from dense_cl.objectives.queue import QueueObjective
 from dense_cl.registry import CORRESPONDENCES, OBJECTIVES
@@ -50,7 +51,10 @@ class DenseInfoNCE(QueueObjective):
             )
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
-        """Return the loss; see ``dense_cl.losses.dense_info_nce``."""
+        """Return the loss, a mean over the matched locations of all processes.
+
+        See ``dense_cl.losses.dense_info_nce``.
+        """
         query, key = features.online[0], features.target[1]
         query_BDHW = self.head(query.last)
         key_BDHW = self.target_head(key.last)
@@ -63,6 +67,8 @@ class DenseInfoNCE(QueueObjective):
             self.temperature,
             match.valid_BS,
         )
+        if match.valid_BS is not None:
+            terms = terms._replace(loss=rescale_mean(terms.loss, match.valid_BS.sum()))
         output = self.finish(terms, unit(key_BDHW.mean(dim=(2, 3))))
         if match.valid_BS is not None:
             output.diagnostics["matched"] = match.valid_BS.float().mean()

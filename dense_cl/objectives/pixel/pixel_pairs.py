@@ -1,6 +1,7 @@
 """What PixContrast and PixPro have in common: locations of two views, compared both ways."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ class PixelPairs(Objective):
         head: config of a dense projection head (HEADS registry).
         correspondence: config of a provider (CORRESPONDENCES registry); by default
             ``DistanceThreshold``, 0.7.
-        stage: which stage map the head sees, counted from the end: -1 for the last.
+        stage: which stage map the head sees, and a provider by features, counted from the end: -1
+            for the last.
 
     Raises:
         DenseCLError: a stage that the backbone does not have.
@@ -57,17 +59,26 @@ class PixelPairs(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the sum of both directions."""
-        both = [self._direction(features.online[a], features.target[1 - a]) for a in (0, 1)]
+        both = [
+            self._direction(
+                self._up_to_stage(features.online[a]), self._up_to_stage(features.target[1 - a])
+            )
+            for a in (0, 1)
+        ]
         loss, similarity, matched = torch.stack(both).unbind(dim=1)
         diagnostics = {"positive_similarity": similarity, "matched": matched}
         return ObjectiveOutput(
             loss.sum(), {name: term.detach().mean() for name, term in diagnostics.items()}
         )
 
+    def _up_to_stage(self, features: ViewFeatures) -> ViewFeatures:
+        """Leave out deeper stages: what the head sees is also what features are matched on."""
+        return replace(features, stages=features.stages[: len(features.stages) + self.stage + 1])
+
     def _direction(self, online: ViewFeatures, target: ViewFeatures) -> Tensor:
         """Return loss, mean cosine of the pairs, and share of locations that have a partner."""
-        projection_BDHW = self.head(online.stages[self.stage])
-        target_BDHW = self.target_head(target.stages[self.stage])
+        projection_BDHW = self.head(online.last)
+        target_BDHW = self.target_head(target.last)
         match = self.correspondence(
             online, target, projection_BDHW.shape[2:], target_BDHW.shape[2:]
         )

@@ -36,7 +36,7 @@ class VICRegL(Objective):
     For each of the first two views and every other view, each location is matched with the nearest
     projection of the other view, and with the nearest place of the source image; the closest pairs
     are kept. Both directions weigh one half, features and places add up, pairs of views are
-    averaged. Views without overlap have no match by place and add nothing to the invariance.
+    averaged. Views without overlap have no match by place, and nothing of them enters these terms.
 
     Args:
         in_channels: channels of the backbone's stage maps.
@@ -46,6 +46,7 @@ class VICRegL(Objective):
             by features.
         location_matches: the same by place.
         ignore_flips: places as the released default has them; see ``KBestLocations``.
+        any_distance: places that both views need not show, as released; see ``KBestLocations``.
         num_views: views per image; the first two are the large ones.
         invariance_weight, variance_weight, covariance_weight: λ, μ and ν of VICReg.
         stage: which stage map the head sees, counted from the end: -1 for the last.
@@ -63,6 +64,7 @@ class VICRegL(Objective):
         feature_matches: tuple[int, int] | None = (20, 4),
         location_matches: tuple[int, int] | None = (20, 4),
         ignore_flips: bool = False,
+        any_distance: bool = False,
         num_views: int = 2,
         invariance_weight: float = 25.0,
         variance_weight: float = 25.0,
@@ -85,7 +87,11 @@ class VICRegL(Objective):
         if feature_matches:
             self.matchers.append(tuple(KBestFeatures(k) for k in feature_matches))
         if location_matches:
-            self.matchers.append(tuple(KBestLocations(k, ignore_flips) for k in location_matches))
+            self.matchers.append(
+                tuple(KBestLocations(k, ignore_flips, any_distance) for k in location_matches)
+            )
+        # Registered as well, so that `modules()` finds them.
+        self.providers = nn.ModuleList(provider for pair in self.matchers for provider in pair)
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the weighted sum; see ``dense_cl.losses.vicreg_local``."""

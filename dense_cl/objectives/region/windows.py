@@ -1,6 +1,6 @@
 """The same windows in two views.
 
-Shape suffixes: B images, M windows of each.
+Shape suffixes: B images, M windows of each, P their corners.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dense_cl.errors import DenseCLError
 from dense_cl.views.batch import ViewBatch
-from dense_cl.views.geometry import from_source, to_source
+from dense_cl.views.geometry import from_source, to_source, within_borders
 
 _ROUNDING = 1e-6  # pixels
 
@@ -50,28 +50,28 @@ def map_windows(query: ViewBatch, key: ViewBatch, window_M4: Tensor) -> tuple[Te
 
     Returns:
         (B, M, 4) float64 boxes in pixels of the key view; and (B, M) bool, which of them count:
-        wholly in the key view, and on the source image, not on padding.
+        wholly in the key view, and on the source image, not on padding or fill of either view.
 
     Raises:
         DenseCLError: the views of an image are turned or sheared against each other.
     """
     _require_boxes(query, key)
-    corner_M2 = window_M4.to(query.matrix).unflatten(1, (2, 2)).flatten(0, 1)
-    corner_BM22 = to_source(query, corner_M2).unflatten(1, (-1, 2))
-    on_source = _within(corner_BM22, query.source_size.flip(-1))
-    mapped_BM22 = from_source(key, corner_BM22.flatten(1, 2)).unflatten(1, (-1, 2))
+    # All four: where both views are turned alike, a window lies askew in the source.
+    corner_M42 = window_M4.to(query.matrix)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    corner_BP2 = to_source(query, corner_M42.flatten(0, 1))
+    mapped_BP2 = from_source(key, corner_BP2)
     height, width = key.view_size
-    in_key = _within(
-        mapped_BM22, mapped_BM22.new_tensor([width, height]).expand(len(mapped_BM22), 2)
-    )
-    # The other two corners of a box are known from two opposite ones, whichever they are.
-    box_BM4 = torch.cat([mapped_BM22.amin(dim=2), mapped_BM22.amax(dim=2)], dim=-1)
-    return box_BM4, on_source & in_key
+    counts_BP = _within(corner_BP2, query.source_size.flip(-1)[:, None])
+    counts_BP &= _within(mapped_BP2, mapped_BP2.new_tensor([width, height]))
+    for view in (query, key):
+        counts_BP &= within_borders(view, corner_BP2)
+    mapped_BM42 = mapped_BP2.unflatten(1, (-1, 4))
+    box_BM4 = torch.cat([mapped_BM42.amin(dim=2), mapped_BM42.amax(dim=2)], dim=-1)
+    return box_BM4, counts_BP.unflatten(1, (-1, 4)).all(dim=2)
 
 
-def _within(points_BM22: Tensor, extent_B2: Tensor) -> Tensor:
-    inside = (points_BM22 >= -_ROUNDING) & (points_BM22 <= extent_B2[:, None, None] + _ROUNDING)
-    return inside.all(dim=3).all(dim=2)
+def _within(points_BP2: Tensor, extent: Tensor) -> Tensor:
+    return ((points_BP2 >= -_ROUNDING) & (points_BP2 <= extent + _ROUNDING)).all(dim=2)
 
 
 def _require_boxes(query: ViewBatch, key: ViewBatch) -> None:
