@@ -1,6 +1,6 @@
 """MoCo v2 on two crops of one object, ResNet-18, 96 px, 40 epochs of 2,700 photos.
 
-Beside CAST (Selvaraju et al., arXiv 2012.04630), whose crops show a part of all that is salient: here both show most of
+Paper: none; beside CAST (Selvaraju et al., arXiv 2012.04630), whose crops show a part of all that is salient, both show most of
 what crops of their size can of one object, drawn for the pair (docs/crops.md).
 Cost: 3,360 iterations of 32 images, after one pass over the data that finds what is salient.
 Expected: not measured yet; docs/results.md has what is.

@@ -46,6 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mask = rng.integers(0, 3, (48, 48), dtype=np.uint8)
         save(root / f"masks/{i}.png", mask)
         save(root / f"small/{i}.png", mask[:24] if i == 3 else mask)
+        save(root / f"objects/{i}.png", (mask[:24] if i == 3 else mask) // 2 * 255)
         save(root / f"names/{i}_mask.png", mask)
         mask[0, 0] = 77 if i == 3 else 0
         save(root / f"values/{i}.png", mask)
@@ -113,7 +114,8 @@ WRONG = {
     "many-shot --backbone random --root empty": "needs --dataset",
     f"fine-tuning --backbone random {LABELS} --test broken": "lies beside the class folders",
     # objects
-    "localization --backbone random --images images --masks small": "They must be equally large",
+    "localization --backbone random --images images --masks objects": "must be equally large",
+    "localization --backbone random --images images --masks masks": "holds values of 0..2",
     "localization --backbone random --annotations larger.json --images images": "48x48",
     "localization --backbone random --images images --masks masks --report masks": "it is a folder",
     "keypoints --backbone random --annotations none.json --images images": "cannot be read",
