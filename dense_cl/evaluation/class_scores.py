@@ -6,6 +6,7 @@ linusericsson/ssl-transfer.
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.evaluation.confusion import confusion_matrix, segmentation_scores
@@ -52,6 +53,38 @@ def mean_average_precision_11(scores_NK: Tensor, positive_NK: Tensor) -> float:
     columns = zip(scores_NK.T, positive_NK.T, strict=True)
     values = torch.tensor([average_precision_11(s, p) for s, p in columns], dtype=torch.float64)
     return values.nanmean().item()
+
+
+def resampled_average_precision_11(
+    scores_NK: NDArray[np.float64], positive_NK: NDArray[np.bool_], weights_BN: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``mean_average_precision_11`` of samples, (B,).
+
+    Args:
+        scores_NK: of N images for K classes.
+        positive_NK: which classes they have.
+        weights_BN: how often each image occurs in each sample.
+
+    Returns:
+        NaN where no image of a sample is positive for any class.
+    """
+    sums_B, counted_B = np.zeros(len(weights_BN)), np.zeros(len(weights_BN))
+    for scores_N, positive_N in zip(scores_NK.T, positive_NK.T, strict=True):
+        order = np.argsort(-scores_N, kind="stable")
+        last = np.flatnonzero(np.append(np.diff(scores_N[order]) != 0, True))  # of equal scores
+        weights = weights_BN[:, order]
+        hits, found = (w.cumsum(axis=1)[:, last] for w in (weights * positive_N[order], weights))
+        precision = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or more
+        some = hits[:, -1] > 0
+        recall = hits / np.where(some, hits[:, -1], 1)[:, None]
+        average = np.ones(len(weights_BN))  # at recall 0
+        for level in np.linspace(0, 1, 11)[1:]:
+            first = np.minimum((recall < level).sum(axis=1), len(last) - 1)
+            average += np.take_along_axis(best, first[:, None], axis=1)[:, 0]
+        sums_B += np.where(some, average / 11, 0)
+        counted_B += some
+    return np.divide(sums_B, counted_B, out=np.full_like(sums_B, np.nan), where=counted_B > 0)
 
 
 METRICS = {

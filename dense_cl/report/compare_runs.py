@@ -27,8 +27,9 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
 
     Records belong to a score if each has a number of the score's name and their mean is the score,
     if each has a ``confusion`` matrix (entries of ``results.sparse``) and their sum gives the
-    score, or if each says which detections found an object, or how many segments were found, and
-    average precision or panoptic quality follow from that. If that is not so for one of the seeds,
+    score, or if each says which detections found an object, what a classifier of several labels
+    gave it, or how many segments were found, and average precision or panoptic quality follow
+    from that. If that is not so for one of the seeds,
     records are not used, and ``Runs.lacking`` says why.
 
     Args:
@@ -95,6 +96,12 @@ def _of_records(results: Sequence[Result], score: str) -> Runs | None:
         return Runs.of_confusions(seeds, torch.stack(counts).numpy(), score)
     if precision in PRECISIONS and all(f"{kind}.found" in record for record in every):
         return Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
+    if score == "mean_average_precision" and all({"logits", "labels"} <= r.keys() for r in every):
+        logits, labels = (
+            np.array([[record[key] for record in row] for row in rows], float)
+            for key in ("logits", "labels")
+        )
+        return Runs.of_rankings(seeds, logits, labels > 0)
     if score in QUALITIES and all("segments" in record for record in every):
         return Runs.of_segments(seeds, [[r["segments"] for r in row] for row in rows], score)
     return None

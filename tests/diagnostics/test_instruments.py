@@ -53,7 +53,7 @@ def test_uniformity_of_the_simplest_sets():
 
 
 @given(n=st.integers(2, 12), d=st.integers(1, 5), seed=st.integers(0, 99), chunk=st.integers(1, 13))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_uniformity_is_the_mean_over_pairs_whatever_the_chunks(n, d, seed, chunk):
     x = unit(n, d, seed=seed)
     pairs = torch.pdist(x).square().mul(-2).exp().mean().log()

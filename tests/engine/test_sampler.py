@@ -32,7 +32,7 @@ def epochs(instance: EpochSampler, count: int) -> list[list[list[tuple[int, int]
     return [batches[e * len(instance) : (e + 1) * len(instance)] for e in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**SHAPES)
 def test_ranks_share_an_epoch_without_overlap(length, batch_size, world_size, seed, drop_last):
     shards = []
@@ -52,7 +52,7 @@ def test_ranks_share_an_epoch_without_overlap(length, batch_size, world_size, se
             assert len({len(batch) for batch in batches}) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**SHAPES, data=st.data())
 def test_starting_anywhere_gives_the_tail(length, batch_size, world_size, seed, drop_last, data):
     whole = sampler(length, batch_size, world_size, seed=seed, drop_last=drop_last)

@@ -68,7 +68,7 @@ def test_variants_keep_object_or_background_to_the_pixel() -> None:
     np.testing.assert_array_equal(mixed[~cutout.mask], tiled_background(other)[~cutout.mask])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(2, 5), min_size=2), st.integers(0, 9))
 def test_donors_come_from_the_class_that_the_name_says(counts: dict[str, int], seed: int) -> None:
     labels = [label for label, count in counts.items() for _ in range(count)]

@@ -28,7 +28,7 @@ def test_a_function_of_several_means_is_taken_of_each_draw() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-5, 5), min_size=1, max_size=30),
     st.floats(-3, 3),

@@ -13,6 +13,7 @@ from dense_cl.evaluation.class_scores import (
     average_precision_11,
     mean_average_precision_11,
     mean_per_class,
+    resampled_average_precision_11,
     top_1,
 )
 
@@ -69,3 +70,21 @@ def test_mean_per_class_weighs_small_classes_alike():
     logits = torch.tensor([[1.0, 0, 0]] * 4)
     assert top_1(logits, labels) == 3 / 4
     assert mean_per_class(logits, labels) == 1 / 2  # class 2 has no image
+
+
+def test_average_precision_of_samples_is_that_of_the_images_repeated():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 6, (40, 5), generator=generator).double()  # with many equal ones
+    positive = torch.rand(40, 5, generator=generator) < 0.2
+    positive[:, 4] = False  # a class that no image has
+    positive[1:, 3] = False  # and one that samples may lack
+    weights = torch.cat([torch.ones(1, 40), torch.randint(0, 3, (9, 40), generator=generator)])
+    weights[1, 0], weights[2] = 0, 0
+    found = resampled_average_precision_11(
+        scores.numpy(), positive.numpy(), weights.double().numpy()
+    )
+    for row, value in zip(weights.long(), found, strict=True):
+        rows = torch.arange(40).repeat_interleave(row)
+        expected = mean_average_precision_11(scores[rows], positive[rows].long())
+        assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    assert np.isnan(found[2]) and not np.isnan(found[0])

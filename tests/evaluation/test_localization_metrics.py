@@ -42,7 +42,7 @@ def test_iou_and_hit_agree_with_lost(
     assert hit == bool(values[f"expected_{method}_corloc_hit"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(boxes, boxes)
 def test_best_iou_is_that_of_pycocotools(first: np.ndarray, truth: np.ndarray) -> None:
     def xywh(corners: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_best_iou_is_that_of_pycocotools(first: np.ndarray, truth: np.ndarray) -
     np.testing.assert_allclose(best_ious(first, truth), expected, rtol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(boxes, st.integers(-9, 9), st.integers(1, 5))
 def test_iou_of_boxes_is_one_with_themselves_and_moves_with_them(
     truth: np.ndarray, shift: int, factor: int
@@ -69,7 +69,7 @@ def test_an_empty_box_overlaps_nothing() -> None:
     assert best_ious(np.zeros((1, 4)), np.zeros((1, 4))) == [0.0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(boxes)
 def test_region_of_boxes_is_the_union_of_their_pixels(some: np.ndarray) -> None:
     expected = np.zeros((40, 40), dtype=bool)
@@ -109,7 +109,7 @@ def test_the_threshold_is_a_share_of_the_largest_value_of_the_enlarged_map() -> 
     np.testing.assert_array_equal(above(attention, 0.15, (1, 4)), [[False, False, True, True]])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 99), st.floats(0, 1), st.floats(0, 1))
 def test_mask_iou_is_that_of_pycocotools(seed: int, dense: float, other: float) -> None:
     random = np.random.default_rng(seed)

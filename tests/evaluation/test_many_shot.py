@@ -15,7 +15,7 @@ from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.many_shot import MAP, evaluate_many_shot
-from dense_cl.evaluation.results import confusions
+from dense_cl.evaluation.results import confusions, write_result
 from dense_cl.sources.arrays import ArraySource
 
 COLOURS = {"blue": (255, 60, 60), "green": (60, 255, 60), "red": (60, 60, 255)}  # BGR
@@ -102,6 +102,12 @@ def test_several_labels_are_scored_by_average_precision(tmp_path: Path) -> None:
     assert result["scores"] == {"mean_average_precision": 1.0} and result["score"] == 1
     assert result["settings"]["classes"] == 3
     assert result["records"][8]["labels"] == [0, 1, 1]  # cold, plant, warm
+    write_result(result, tmp_path / "result.json")
+    numbers = tmp_path / "numbers.json"
+    runs = [f"{name}={tmp_path / 'result.json'}" for name in "ab"]
+    assert main(["compare", *runs, "--json", str(numbers)]) == 0
+    (task,) = json.loads(numbers.read_text())["tasks"]
+    assert task["score"] == "mean_average_precision" and task["images"] == 24
 
 
 def test_wrong_input(tmp_path: Path) -> None:

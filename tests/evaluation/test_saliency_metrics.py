@@ -65,7 +65,7 @@ def test_the_maximum_is_of_the_mean_curve():
     assert scores["max_f"] < np.mean([curve.max() for curve in curves]) - 0.1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
 def test_a_curve_is_what_thresholds_one_by_one_give(seed, share):
     rng = np.random.default_rng(seed)

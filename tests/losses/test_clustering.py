@@ -28,7 +28,7 @@ def test_sinkhorn_golden(golden, case):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     samples=st.integers(1, 20),

@@ -77,7 +77,7 @@ def slow(prediction, target, ids, temperature, local_negatives):
     return total / (images * regions)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     images=st.integers(1, 4),

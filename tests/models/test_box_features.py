@@ -22,7 +22,7 @@ def ramp(slope_x: float, slope_y: float, offset: float) -> torch.Tensor:
 coordinate = st.tuples(st.floats(0.06, 0.9), st.floats(0.06, 0.9))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(coordinate, coordinate, st.floats(-2, 2), st.floats(-2, 2), st.integers(1, 7))
 def test_mean_of_a_linear_ramp_is_its_value_at_the_centre(xs, ys, slope_x, slope_y, side):
     """Exact for any box that keeps half a cell from the border, and in every cell of its grid."""

@@ -104,7 +104,7 @@ def show_photo(query, rows, key, chosen):
     assert (query.share[rows] > 0.1).all() and (key.share[chosen] > 0.1).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rendered_pairs())
 def test_geometric_nearest_lands_within_half_a_cell(pair):
     query, key = pair
@@ -120,7 +120,7 @@ def test_geometric_nearest_lands_within_half_a_cell(pair):
     assert (offset > 0.5 - key.tolerance(TOLERANCE)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rendered_pairs())
 def test_threshold_pairs_are_those_of_the_rendered_distance(pair):
     query, key = pair
@@ -134,7 +134,7 @@ def test_threshold_pairs_are_those_of_the_rendered_distance(pair):
     assert (distance + slack > limit)[~near & query.whole[:, None] & key.whole].all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rendered_pairs(), st.integers(1, 12))
 def test_kept_places_are_the_closest_within_half_a_cell(pair, count):
     query, key = pair
@@ -156,7 +156,7 @@ def test_kept_places_are_the_closest_within_half_a_cell(pair, count):
     assert not len(left) or kept.max() < left.min()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rendered_pairs(), st.integers(1, 12))
 def test_at_any_distance_the_closest_places_are_kept(pair, count):
     query, key = pair

@@ -97,7 +97,7 @@ def picture(geometry, grid):
     return torch.from_numpy(points.T.reshape(2, *grid))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), turn=st.sampled_from([0.0, 0.6]), fine=st.sampled_from([1, 3]))
 def test_valid_cells_show_the_same_place_in_both_views(seed, turn, fine):
     rng = np.random.default_rng(seed)

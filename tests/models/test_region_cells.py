@@ -29,7 +29,7 @@ def brute_force(labels: np.ndarray, grid: tuple[int, int], regions: int) -> np.n
     return shares
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 13), st.integers(1, 13), st.integers(1, 13), st.integers(1, 13),
     st.integers(0, 5), st.integers(0, 2**31),

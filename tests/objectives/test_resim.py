@@ -62,7 +62,7 @@ def test_windows_are_the_papers_and_lie_around_the_centre():
         window_grid((32, 224), 48, 32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(crops, crops)
 def test_mapped_windows_are_those_of_the_geometry(first, second):
     query, key = view([first]), view([second])
@@ -82,7 +82,7 @@ def test_mapped_windows_are_those_of_the_geometry(first, second):
         assert bool(counts) == bool(both)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(crops, crops, st.floats(-1, 1), st.floats(-1, 1))
 def test_a_window_pools_the_same_from_both_views(first, second, slope_x, slope_y):
     """Maps that are linear in the position on the source have the same mean on both sides."""

@@ -21,7 +21,7 @@ from dense_cl.regions.regions import RegionBatch
 from dense_cl.views.batch import ViewBatch
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 6), st.integers(1, 5), st.integers(0, 2**31))
 def test_boxes_are_drawn_from_the_candidates_without_repetition(number, count, seed):
     generator = torch.Generator().manual_seed(seed)

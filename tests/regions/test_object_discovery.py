@@ -80,7 +80,7 @@ def planted(
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_a_planted_object_is_found(method: Callable[..., FoundObject], data: st.DataObject) -> None:
     grid = data.draw(st.tuples(st.integers(8, 12), st.integers(8, 12)))

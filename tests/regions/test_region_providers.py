@@ -41,7 +41,7 @@ def iou(first, second) -> float:
     return both / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - both)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 200), st.integers(1, 200))
 def test_a_grid_covers_the_image_once(rows, columns, height, width):
     found = Grid(rows, columns)(np.zeros((height, width, 3), np.uint8), 0)
@@ -54,7 +54,7 @@ def test_a_grid_covers_the_image_once(rows, columns, height, width):
             == found.label_map.ravel()).all()  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(20, 200), st.integers(20, 200), st.floats(0.1, 1), st.floats(0.1, 1))
 def test_windows_cover_the_image_in_steps_no_larger_than_asked(height, width, size, stride):
     boxes = SlidingWindows([size], stride)(np.zeros((height, width, 3), np.uint8), 0).boxes

@@ -78,7 +78,7 @@ def views_of(size, view_size, names, seed, grid=(3, 4)):
     return ViewDataset(Painted([size], grid), [group], seed=seed, regions=Grid(*grid))[0].views
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES, SIZES, CHAINS, st.integers(0, 2**31))
 def test_a_pixel_of_a_view_has_the_id_of_what_was_rendered_there(size, view_size, names, seed):
     checked = 0
@@ -91,7 +91,7 @@ def test_a_pixel_of_a_view_has_the_id_of_what_was_rendered_there(size, view_size
     assert checked > 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES, SIZES, CHAINS, st.integers(0, 2**31))
 def test_boxes_and_their_shares_are_those_of_the_pixels(size, view_size, names, seed):
     for view in views_of(size, view_size, names, seed):
@@ -111,7 +111,7 @@ def test_boxes_and_their_shares_are_those_of_the_pixels(size, view_size, names, 
                 assert np.abs(box - seen).max() <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES, SIZES, st.tuples(st.integers(1, 200), st.integers(1, 200)), CHAINS,
        st.integers(0, 2**31))  # fmt: skip
 def test_label_maps_of_any_resolution_are_looked_up_at_pixel_centres(
@@ -129,7 +129,7 @@ def test_label_maps_of_any_resolution_are_looked_up_at_pixel_centres(
         assert (shown.ravel()[~seen & away] == -1).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SIZES, CHAINS, st.integers(0, 2**31))
 def test_two_views_agree_on_the_id_of_a_place(size, names, seed):
     first, second = views_of(size, (64, 80), names, seed)

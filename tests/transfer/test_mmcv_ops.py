@@ -55,7 +55,7 @@ def as_boxes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([low, low + extent], axis=1), rows[:, 4] / 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=box_sets,
     method=st.sampled_from(["naive", "linear", "gaussian"]),
@@ -72,7 +72,7 @@ def test_soft_nms_keeps_mmcvs_order_of_work(rows, method, offset, min_score):
     np.testing.assert_array_equal(dets[:, :4], boxes[kept])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=box_sets, threshold=st.sampled_from([0.2, 0.45, 0.7]), offset=st.integers(0, 1))
 def test_nms_is_its_definition(rows, threshold, offset):
     boxes, scores = map(torch.from_numpy, as_boxes(rows))

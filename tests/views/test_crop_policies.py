@@ -26,7 +26,7 @@ def boxes_of(policy, size, count, seed):
     return [crop.box for crop in policy.sample(size, count, random.Random(seed))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(1, 300), st.integers(1, 300), st.floats(0, 1), st.integers(1, 3),
     st.floats(0.01, 0.5), st.integers(0, 2**31),

@@ -40,7 +40,7 @@ def test_a_strip_falls_back_to_its_centre():
     assert policy.sample((200, 10), 1, random.Random(0))[0].box == (0, 93, 10, 106)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(1, 150), st.integers(1, 150)),
     st.tuples(st.integers(1, 60), st.integers(1, 60)),

@@ -98,7 +98,7 @@ def test_cell_centres_of_a_flipped_crop_by_hand():
     np.testing.assert_allclose(centres[:, 0, 1], [32.5, 37.5, 42.5, 47.5])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(affine_views(), affine_views())
 def test_overlap_area_agrees_with_counting(first, second):
     fine = 4  # samples per pixel and axis
@@ -123,7 +123,7 @@ def test_overlap_area_of_upright_views_is_that_of_boxes(first, second):
     assert first.overlap_area(first) == pytest.approx(abs(signed_area(first.outline())), rel=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(boxes_and_flips(), boxes_and_flips(), st.randoms(use_true_random=False))
 def test_boxes_and_masks_of_upright_views_move_together(first, second, random):
     """The filled mask of a box, moved, is the filled mask of the moved box."""
@@ -169,7 +169,7 @@ def test_padding_is_not_overlap():
     assert wide.overlap_area(wide) == pytest.approx(100)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(affine_views(), min_size=1, max_size=3), sizes)
 def test_batched_functions_agree_with_single_views(views, grid):
     views = [ViewGeometry(v.matrix, (32, 48), v.source_size) for v in views]

@@ -27,7 +27,7 @@ def shown_at_all_places(mask, width, height):
     return rows[:, width:] - rows[:, :-width]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     SIDE, SIDE, st.floats(0, 1), st.sampled_from([None, "largest"]), st.floats(0.02, 0.5),
     st.integers(0, 2**31),

@@ -100,7 +100,7 @@ def test_keypoints_alone_would_be_wrong():
     assert np.abs(theirs - seen).max() > 0.3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(80, 140), st.integers(80, 140)),
     st.tuples(st.integers(24, 120), st.integers(24, 120)),
@@ -126,7 +126,7 @@ def test_any_pipeline_after_a_crop_agrees_with_its_rendering(source, size, names
     assert error is None or error < 0.3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.tuples(st.integers(50, 120), st.integers(50, 120)),
     st.tuples(st.integers(30, 90), st.integers(30, 90)),

@@ -70,7 +70,7 @@ def test_masks_of_views_are_the_authors_query_masks(golden, number):
     np.testing.assert_array_equal(query & shared, z["expected_query_mask_intersection"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIDE, SIDE, st.integers(1, 5), SEED)
 def test_a_reduced_mask_counts_as_if_its_pixels_were_large(height, width, factor, seed):
     """Boxes cut pixels of the mask: the area is that of the enlarged mask."""
@@ -89,7 +89,7 @@ def test_a_reduced_mask_counts_as_if_its_pixels_were_large(height, width, factor
         assert cover.bounding_box() == expected
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     SIDE, SIDE, st.floats(0.01, 1), st.booleans(),
     st.sampled_from([None, "area", "uniform", "largest"]), st.integers(1, 4),
@@ -124,7 +124,7 @@ def test_every_box_shows_enough_whatever_way_it_came_about(
     assert any(holds(mask) for mask in targets)  # of one component: the same for all views
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(20, 60), st.integers(20, 60), st.floats(0.2, 1), st.floats(0.0, 0.05), SEED)
 def test_a_constructed_box_leaves_scale_and_ratio_only_if_it_must(
     height, width, phi, density, seed

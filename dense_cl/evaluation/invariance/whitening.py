@@ -25,7 +25,6 @@ class Whitening:
     covariance of many images.
 
     Attributes:
-        mean: (D,) float64.
         factor: (D, D) float64 lower Cholesky factor of the covariance.
         shrinkage: how much of the covariance was replaced, 0 to 1.
     """

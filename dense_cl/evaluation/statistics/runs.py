@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.average_precision import Matches
+from dense_cl.evaluation.class_scores import resampled_average_precision_11
 from dense_cl.evaluation.confusion import segmentation_scores
 from dense_cl.evaluation.panoptic_quality import COUNTS, panoptic_quality
 
@@ -110,6 +111,26 @@ class Runs:
         def weighted(weights_BN: Array) -> Array:
             return np.stack([matches.score(name, weights_BN) for matches in matches_S], axis=1)
 
+        return cls(seeds, weighted(np.ones((1, images)))[0], images, weighted)
+
+    @classmethod
+    def of_rankings(
+        cls, seeds: tuple[int, ...], scores_SNK: Array, positive_SNK: NDArray[np.bool_]
+    ) -> "Runs":
+        """Take 11-point mean average precision, for which all images are ranked for each class.
+
+        Args:
+            seeds: S numbers.
+            scores_SNK: of each image for each class.
+            positive_SNK: which classes it has.
+        """
+        runs = list(zip(scores_SNK, positive_SNK, strict=True))
+
+        def weighted(weights_BN: Array) -> Array:
+            each = [resampled_average_precision_11(*run, weights_BN) for run in runs]
+            return np.stack(each, axis=1)
+
+        images = scores_SNK.shape[1]
         return cls(seeds, weighted(np.ones((1, images)))[0], images, weighted)
 
     @classmethod

@@ -115,7 +115,7 @@ def exact_barrier(values: np.ndarray) -> np.ndarray:
     return best
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 7), st.integers(3, 7))
 def test_barriers_are_of_real_paths_and_nearly_the_smallest(seed, height, width):
     values = np.random.default_rng(seed).integers(0, 6, (height, width)).astype(np.float32)

@@ -73,7 +73,7 @@ def test_what_is_salient_everywhere_is_nothing_salient():
     assert (salient_objects(saliency, 0.5, 0.01, 0.99) == 0).sum() == 99
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 12)),
            elements=st.floats(0, 1, width=32)),

@@ -132,7 +132,7 @@ def test_features_with_an_object_are_found_through_superpixels(monkeypatch):
     assert found[truth].mean() > found[~truth].mean() + 0.6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 1000))
 def test_shares_of_cells_are_bilinear(rows, columns, seed):
     rng = np.random.default_rng(seed)
