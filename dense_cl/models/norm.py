@@ -57,7 +57,7 @@ def running_statistics_kept(network: nn.Module) -> Iterator[None]:
 class GroupNorm(nn.GroupNorm):
     """``nn.GroupNorm``, quick also for ``channels_last`` maps on a CPU.
 
-    torch 2.12 takes 8 to 30 times as long for them as for contiguous ones (32 x 128 x 24 x 24, 32
+    torch 2.12 takes 5 to 30 times as long for them as for contiguous ones (32 x 128 x 24 x 24, 32
     groups, float32 and bfloat16), and changing the order twice costs a fraction of that.
     """
 
