@@ -32,11 +32,9 @@ class Examples:
     places: Mapping[str, int]
 
     @classmethod
-    def of(
-        cls, folder: str | Path | None, images: Sequence[str], most: int = _EXAMPLES
-    ) -> "Examples":
-        """Choose at most ``most`` of some images; none if there is no folder."""
-        chosen = evenly_spread(len(images), most) if folder else []
+    def of(cls, folder: str | Path | None, images: Sequence[str]) -> "Examples":
+        """Choose eight of some images, all if there are fewer, none if there is no folder."""
+        chosen = evenly_spread(len(images), _EXAMPLES) if folder else []
         return cls(Path(folder or ""), {images[place]: place for place in chosen})
 
     def __contains__(self, image: str) -> bool:

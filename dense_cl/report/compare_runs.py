@@ -29,8 +29,8 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
     if each has a ``confusion`` matrix (entries of ``results.sparse``) and their sum gives the
     score, or if each says which detections found an object, what a classifier of several labels
     gave it, or how many segments were found, and average precision or panoptic quality follow
-    from that. If that is not so for one of the seeds,
-    records are not used, and ``Runs.lacking`` says why.
+    from that. If that is not so for one of the seeds, records are not used, and ``Runs.lacking``
+    says why.
 
     Args:
         results: of one method and task, checked by ``read_results``.
