@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def extract_regions(
     missing, changed or damaged is done. So the same call goes on after a kill, repairs, and brings
     the file up to date with images that were added, renamed in part, or mended: rows belong to the
     names of images below their root. Rows of images that are gone stay in the file unused.
-    Unreadable images are listed in ``FILE.quarantine.jsonl``.
+    Unreadable images are listed in ``FILE.quarantine.jsonl``. A finished file is not opened for
+    writing before something is to be written, so that trainings can read it meanwhile.
 
     Args:
         source: the images.
@@ -73,10 +75,11 @@ def extract_regions(
     total = len(source)
     if isinstance(provider, IndexedProvider):
         provider.bind(source)
-    cache = CacheFile(file, write=True, command=provider.command)
+    cache, known, content = None, *_finished(file, provider, source)
     try:
-        _claim(cache, provider, source)
-        known = cache.digests(total)
+        if known is None:
+            cache = _claimed(file, provider, source)
+            known = cache.digests(total)
         known[list(again)] = 0
         items = _Items(source, provider, known)
         loader: DataLoader = DataLoader(
@@ -92,19 +95,22 @@ def extract_regions(
             elif isinstance(result, DenseCLError):
                 raise result
             elif result is not None:
+                cache = cache or _claimed(file, provider, source)
                 if not found:
                     cache.describe({"content": None})  # unfinished from here on
                 cache.put(index, result)
                 found += 1
-            if time.monotonic() - last > _COMMIT_EVERY:
+            if cache and time.monotonic() - last > _COMMIT_EVERY:
                 cache.commit()
                 last = time.monotonic()
             progress(index + 1, total)
-        cache.commit()
-        content = cache.content(total)
-        cache.describe({"content": content})
+        if cache:
+            cache.commit()
+            content = cache.content(total)
+            cache.describe({"content": content})
     finally:
-        cache.close()
+        if cache:
+            cache.close()
     return Extraction(found, total - found - quarantine.count, quarantine.count, content)
 
 
@@ -144,6 +150,37 @@ class _Items(Dataset[Row | DenseCLError | None]):
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def _finished(
+    file: str | Path, provider: RegionProvider, source: ImageSource
+) -> tuple[NDArray[np.uint8] | None, str]:
+    """Return digests and content of a finished cache of just these images, else None, ""."""
+    try:
+        cache = CacheFile(file, command=provider.command)
+    except DenseCLError:
+        return None, ""  # not there, or nothing that a writer would not complain of
+    with closing(cache):
+        made = cache.provenance()
+        if made.get("content") is None or made["source"] != source.fingerprint():
+            return None, ""
+        check_settings(made, provider, str(file))
+        try:
+            same = cache.names()[: len(source)] == image_names(source)
+        except DenseCLError:  # made before names were kept
+            same = False
+        return (cache.digests(len(source)), made["content"]) if same else (None, "")
+
+
+def _claimed(file: str | Path, provider: RegionProvider, source: ImageSource) -> CacheFile:
+    """Open a file for writing as the cache of these images."""
+    cache = CacheFile(file, write=True, command=provider.command)
+    try:
+        _claim(cache, provider, source)
+    except BaseException:
+        cache.close()
+        raise
+    return cache
 
 
 def _claim(cache: CacheFile, provider: RegionProvider, source: ImageSource) -> None:

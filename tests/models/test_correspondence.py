@@ -292,6 +292,20 @@ def test_k_best_keeps_the_closest_and_no_more_than_there_are():
     assert KBestFeatures(9)(features(maps), features(moved), (2, 2), (2, 2)).valid_BS.all()
 
 
+def test_ties_between_locations_do_not_hang_on_rounding():
+    """As other processors round: all cells have two partners as near, and all are as near."""
+    half_a_cell = torch.tensor([[1.0, 0, 4], [0, 1, 0]], dtype=torch.float64)
+    provider = KBestLocations(5, any_distance=True)
+    first = geometric(IDENTITY, half_a_cell.tolist(), provider=provider)
+    assert first.valid_BS.sum() == 5
+    for seed in range(5):
+        torch.manual_seed(seed)
+        rounded = half_a_cell + 1e-12 * torch.randn(2, 3, dtype=torch.float64)
+        again = geometric(IDENTITY, rounded.tolist(), provider=provider)
+        assert torch.equal(again.valid_BS, first.valid_BS)
+        assert torch.equal(again.indices_BS, first.indices_BS)
+
+
 def seen_regions(label_map):
     labels = torch.tensor([label_map], dtype=torch.int16)
     matrix = torch.tensor([IDENTITY], dtype=torch.float64)

@@ -4,9 +4,16 @@ import copy
 
 import pytest
 import torch
-from learners import BOX_METHODS, IMAGE_METHODS, PIXEL_METHODS, attention, begin, build_learner
+from learners import (
+    BOX_METHODS,
+    IMAGE_METHODS,
+    PIXEL_METHODS,
+    attention,
+    begin,
+    build_learner,
+    info_nce,
+)
 from learners import dense_info_nce as dense
-from learners import info_nce
 from mmengine.optim import OptimWrapper
 from orl_learner import ORL, orl_data
 from region_learners import REGION_METHODS, region_data

@@ -43,7 +43,7 @@ def shifted(data, pixels):
 
 
 def train(learner, steps):
-    optimizer = torch.optim.SGD(learner.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9)
     wrapper, data = OptimWrapper(optimizer), random_data(8)
     return [learner.train_step(data, wrapper) for _ in range(steps)]
 

@@ -8,7 +8,7 @@ import resource
 import signal
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -321,6 +321,23 @@ def test_two_writers_do_not_mix(tmp_path):
     with pytest.raises(DenseCLError, match="being written by another process"):
         extract_regions(Noise(), Halves(), tmp_path / "a.regions")
     writer.close()
+
+
+def test_a_finished_cache_is_read_while_it_is_gone_through_again(tmp_path):
+    source, file = Noise(), tmp_path / "a.regions"
+    first = extract_regions(source, Halves(), file)
+    training = bound(file, source)
+
+    def read(done, total):
+        training(source.load(done - 1), done - 1)
+        nested = extract_regions(source, Halves(), file) if done == 5 else None  # another seed's
+        assert nested is None or nested == again
+
+    again = replace(first, found=0, kept=12)
+    assert extract_regions(source, Halves(), file, progress=read) == again
+    before = file.read_bytes()
+    extract_regions(source, Halves(), file)
+    assert file.read_bytes() == before
 
 
 def test_a_cache_that_cannot_be_written_is_not_called_damaged(tmp_path):

@@ -24,10 +24,13 @@ from dense_cl.views.geometry import (
 )
 
 _ROUNDING = 1e-6  # cells
+_DECIMALS = 6  # source pixels
 
 
 def k_best(distance_BST: Tensor, count: int) -> Correspondence:
     """Give every query location its nearest key location and keep the ``count`` closest pairs.
+
+    Of those as near, the first.
 
     Args:
         distance_BST: (B, S, T); infinite for pairs that must not match.
@@ -36,7 +39,7 @@ def k_best(distance_BST: Tensor, count: int) -> Correspondence:
     distance_BS, indices_BS = distance_BST.min(dim=2)
     valid_BS = distance_BS.isfinite()
     if 0 <= count < valid_BS.shape[1]:
-        closest_BK = distance_BS.topk(count, dim=1, largest=False).indices
+        closest_BK = distance_BS.sort(dim=1, stable=True).indices[:, :count]
         valid_BS &= torch.zeros_like(valid_BS).scatter(1, closest_BK, True)
     return Correspondence(indices_BS, valid_BS=valid_BS)
 
@@ -112,7 +115,8 @@ class KBestLocations(_KBest):
         else:
             near_BST = within_half_a_cell(key.view, query_BS2, key_BT2, key_grid)
             allowed_BST = near_BST & seen_BS[:, :, None] & on_BT[:, None]
-        distance_BST = distances(query_BS2, key_BT2)
+        # Grids have many pairs as near as each other, up to how a processor rounds.
+        distance_BST = distances(query_BS2, key_BT2).round(decimals=_DECIMALS)
         return k_best(distance_BST.where(allowed_BST, torch.inf), self.count)
 
 
