@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dense_cl.losses.queue_logsumexp import queue_logsumexp
+from dense_cl.losses.queue_logsumexp import queue_logsumexp, tile_for
 
 
 def case(rows: int, queue: int, channels: int = 5, dtype: torch.dtype = torch.float64):
@@ -69,6 +69,13 @@ def test_no_gradient_to_the_queue_nor_through_the_maximum():
     assert not largest.requires_grad
     logsumexp.sum().backward()
     assert negatives.grad is None
+
+
+@pytest.mark.parametrize("queries", [0, 32, 1568, 12_544])
+def test_a_tile_of_another_device_is_as_large_as_256_mb_allow(queries):
+    rows, columns = tile_for(queries, "cuda", torch.bfloat16)
+    assert 2**28 - 2 * rows < 2 * rows * columns <= 2**28
+    assert rows == max(1, min(queries, 4096))
 
 
 def test_never_allocates_a_row_by_queue_matrix():
