@@ -17,9 +17,9 @@ random initialisation of the same seed. ``--tasks`` chooses what is measured:
 - ``detection_1``, ``_10``, ``_100``: box AP of a Faster R-CNN fine-tuned on that percentage of the
   labels of ``voc_animals``, on its test photos; ``coco128``: of a Mask R-CNN. Not frozen.
 
-Every run has a folder under ``--work-dir`` and its own process; what is finished is skipped and
-an interrupted run goes on where it was, so the command can be killed and repeated.
-``--only densecl:1`` does one part. ``dense-cl compare`` takes the folders.
+Every run has a folder under ``--work-dir`` and its own process, one at a time or ``--jobs``; what
+is finished is skipped and an interrupted run goes on where it was, so the command can be killed
+and repeated. ``--only densecl:1`` does one part. ``dense-cl compare`` takes the folders.
 """
 
 import argparse
@@ -30,6 +30,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this part alone")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="parts at a time (1)")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
     parser.add_argument("--out", type=Path, metavar="JSON")
@@ -127,9 +129,11 @@ def main() -> None:
         run_part(method, int(seed), args)
         return
     for method in args.methods:
-        for seed in args.seeds:  # a process each, for its peak memory
-            only = ["--only", f"{method}:{seed}"]
-            subprocess.run([sys.executable, *sys.argv, *only], check=True)
+        folders = [folder_of(method, seed, args) for seed in args.seeds]
+        if not all((folder / "pretraining.json").is_file() for folder in folders):
+            find_regions(method, args)  # before seeds beside each other would
+    for mined in (False, True):  # what pairs are mined with comes first
+        run_parts([m for m in args.methods if (m in MINED_WITH) == mined], args)
     rows = {
         method: {str(seed): read(folder_of(method, seed, args)) for seed in args.seeds}
         for method in args.methods
@@ -140,6 +144,17 @@ def main() -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         result = {"epochs": args.epochs, "seeds": args.seeds, "summary": table, "runs": rows}
         args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def run_parts(methods: list[str], args: argparse.Namespace) -> None:
+    """Run parts in processes of their own, for their peak memory; what fails, after all others."""
+    parts = [f"{method}:{seed}" for seed in args.seeds for method in methods]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        command = [sys.executable, *sys.argv, "--only"]
+        codes = pool.map(lambda part: subprocess.run([*command, part]).returncode, parts)
+        failed = [part for part, code in zip(parts, codes, strict=True) if code]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; the same command does what is missing")
 
 
 def folder_of(method: str, seed: int, args: argparse.Namespace) -> Path:
@@ -188,24 +203,17 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     if method in MULTI_CROP:
         views = load_config(VIEWS_OF).train_dataloader.dataset.views
         options |= {"train_dataloader.dataset.views": views, "model.objectives.0.num_views": 2}
-    images = args.voc_animals / "images"
-    annotations = args.voc_animals / "annotations" / "train.json"
+    options |= find_regions(method, args)
+    images, annotations = photos_of(args)
     photos = ["--data", images, "--annotations", annotations]
-    if method in WITH_REGIONS:
-        file = args.work_dir / f"{method}.regions"
-        run_command("regions", recipe, "--out", file, *photos)
-        options["train_dataloader.dataset.regions.file"] = str(file)
-    if method in WITH_SALIENCY:
-        objects = args.work_dir / f"{method}.saliency"
-        run_command("saliency", recipe, "--out", objects, *photos)
-        options["train_dataloader.dataset.saliency.file"] = str(objects)
     if method in MINED_WITH:
         run_part(MINED_WITH[method], seed, args)
         first = folder_of(MINED_WITH[method], seed, args)
         checkpoint = first / (first / "last_checkpoint").read_text()
         run_command("export", checkpoint, "--head-layers", 2, "--out", folder / "first_stage")
-        pairs, regions = folder / "pairs.npz", f"train_dataloader.dataset.regions.file={file}"
-        mining = ["--backbone", folder / "first_stage.pth", "--cfg-options", regions]
+        pairs, regions = folder / "pairs.npz", "train_dataloader.dataset.regions.file"
+        mining = ["--backbone", folder / "first_stage.pth", "--cfg-options"]
+        mining.append(f"{regions}={options[regions]}")
         run_command("mine", recipe, "--out", pairs, *photos, *mining)
         options["train_dataloader.dataset.pairs"] = str(pairs)
     before = time.process_time()
@@ -224,6 +232,24 @@ def pretrain(method: str, seed: int, args: argparse.Namespace, folder: Path) -> 
     steps = summary["iterations"] - summary["resumed_at"]
     per_step = {"step_processor_seconds": round(spent / steps, 4)} if steps else {}
     return summary | {"peak_memory_mb": round(peak)} | per_step
+
+
+def find_regions(method: str, args: argparse.Namespace) -> dict[str, str]:
+    """Find the regions or salient objects that a recipe wants; return options that name them."""
+    images, annotations = photos_of(args)
+    options = {}
+    for kind, methods in (("regions", WITH_REGIONS), ("saliency", WITH_SALIENCY)):
+        if method in methods:
+            file = args.work_dir / f"{method}.{kind}"
+            photos = ["--data", images, "--annotations", annotations]
+            run_command(kind, RECIPES[method], "--out", file, *photos)
+            options[f"train_dataloader.dataset.{kind}.file"] = str(file)
+    return options
+
+
+def photos_of(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return the photos that are trained on, and the file that lists them."""
+    return args.voc_animals / "images", args.voc_animals / "annotations" / "train.json"
 
 
 def run_command(*words: Any) -> None:
