@@ -5,10 +5,12 @@
 Pretrains MoCo v2 (ResNet-18, 96 px) on rendered scenes in three ways that differ in the views only:
 crops and colour jitter (``both``), without jitter and grayscale (``no_jitter``), and without crops
 (``no_crop``). They are the recipe's, but hues are shifted all the way round: the light of the
-scenes goes from blue to orange, which the recipe's shift of a tenth does not reach (see
-docs/invariance.md for what comes of that, ``--hue 0.1``). What is to be expected: ``both`` is more invariant to the colour of the
-light than ``no_jitter``, and to occlusion than ``no_crop``; on shuffled sets they do not differ.
-Scenes that are measured are never trained on; weights before training are measured beside.
+scenes goes from blue to orange, which the recipe's tenth does not reach (``--hue 0.1``; what comes
+of that is in docs/invariance.md).
+
+What is to be expected: ``both`` is more invariant to the colour of the light than ``no_jitter``,
+and to occlusion than ``no_crop``; on shuffled sets they do not differ. Scenes that are measured are
+never trained on; weights before training are measured beside.
 
 Each run has a folder under ``--work-dir``; what is finished is skipped and an interrupted run goes
 on where it was, so the command can be killed and repeated.
