@@ -1,6 +1,7 @@
 """``dense-cl saliency``: find what is salient in all images before training."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from dense_cl.commands import extraction
@@ -44,18 +45,18 @@ def run(args: argparse.Namespace) -> int:
     if status == 0:
         _count(plan)
         if args.maps is not None:
-            print(f"{args.maps}: the grey maps")
+            print(f"{args.maps}: {len(again) - len(provider.missing())} new grey maps")
     return status
 
 
 def _count(plan: extraction.Plan) -> None:
     from dense_cl.regions.cache_file import CacheFile, decode
 
-    cache = CacheFile(plan.file)
-    try:
-        rows = (cache.get(index) for index in range(len(plan.source)))
-        maps = [decode(row).label_map for row in rows if row is not None]
-    finally:
-        cache.close()
-    nothing = sum(label_map is None or bool((label_map < 0).all()) for label_map in maps)
-    print(f"nothing is salient in {nothing} of {len(maps)} images")
+    images = nothing = 0
+    with closing(CacheFile(plan.file)) as cache:
+        for index in range(len(plan.source)):
+            if (row := cache.get(index)) is not None:
+                label_map = decode(row).label_map
+                images += 1
+                nothing += label_map is None or bool((label_map < 0).all())
+    print(f"nothing is salient in {nothing} of {images} images")

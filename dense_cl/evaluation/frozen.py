@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
@@ -66,8 +67,10 @@ class FrozenBackbone:
                 "Reverse the input channels of its first layer and its mean and std, and say "
                 "channel_order='RGB' in its normalization."
             )
-        device = torch.device(get_device())
-        module = module.eval().requires_grad_(False).to(device)
+        # A forked data worker cannot use a GPU that its parent has asked about.
+        device = torch.device("cpu" if get_worker_info() is not None else get_device())
+        module.eval()  # not chained: MMDetection's train() returns nothing
+        module.requires_grad_(False).to(device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = (torch.tensor(norm[key], device=device) for key in ("mean", "std"))
         return cls(module, mean, std)

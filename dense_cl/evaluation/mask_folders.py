@@ -84,8 +84,17 @@ class MaskFolders:
         """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.
 
         Raises:
-            DenseCLError: the photo or the mask is unreadable; or the mask is coloured, of another
-                size than its photo, or holds a value that is neither a class nor ignored.
+            DenseCLError: see ``values``; or the mask holds a value that is neither a class nor
+                ignored.
+        """
+        return self._classes(self.values(index), self.pairs[index][1])
+
+    def values(self, index: int) -> np.ndarray:
+        """Return the mask of photo ``index`` as its file has it: (h, w) int64.
+
+        Raises:
+            DenseCLError: the photo or the mask is unreadable, or the mask is coloured or of another
+                size than its photo.
         """
         image_file, mask_file = self.pairs[index]
         try:
@@ -104,7 +113,7 @@ class MaskFolders:
                 f"mask '{mask_file}' is {values.shape[1]}x{values.shape[0]} but its image "
                 f"'{image_file}' is {width}x{height}. They must be equally large."
             )
-        return self._classes(values.astype(np.int64), mask_file)
+        return values.astype(np.int64)
 
     def _classes(self, values: np.ndarray, file: Path) -> Tensor:
         void = np.isin(values, list(self.ignore))
@@ -124,11 +133,16 @@ def _files(folder: Path, suffixes: set[str], what: str) -> dict[Path, Path]:
         raise DenseCLError(
             f"folder of {what} '{folder}' does not exist. Give the folder that holds them."
         )
-    found = {
-        file.relative_to(folder).with_suffix(""): file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in suffixes
-    }
+    found: dict[Path, Path] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() not in suffixes or file.name.startswith("."):
+            continue
+        other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
+        if other != file:
+            raise DenseCLError(
+                f"'{other}' and '{file}' have the same name but for the suffix, so which of them"
+                f" is meant is not known. Rename or remove one of the {what}."
+            )
     if not found:
         raise DenseCLError(
             f"folder of {what} '{folder}' holds none ({', '.join(sorted(suffixes))})."

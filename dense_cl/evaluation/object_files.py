@@ -114,12 +114,17 @@ class MaskImages(AnnotatedImages):
         """Read a photo and the connected parts of its mask.
 
         Raises:
-            DenseCLError: the mask is wrong: see ``MaskFolders.labels``; or it holds classes.
+            DenseCLError: the mask is wrong: see ``MaskFolders.values``; or it holds classes.
         """
         image_file, mask_file = self.folders.pairs[index]
         image = load_image(image_file)
-        values = self.folders.labels(index).numpy()
+        values = self.folders.values(index)
         highest = int(values.max())
+        if highest >= _BYTE_VALUES:
+            raise DenseCLError(
+                f"mask '{mask_file}' holds the value {highest}; the masks of objects have 8 bits, 0"
+                " to 255. Divide its values by 257 if it has 16 bits."
+            )
         if 1 < highest <= _BRIGHT:
             raise DenseCLError(
                 f"mask '{mask_file}' holds values of 0..{highest}, which are neither 0 and 1 nor 0"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.provider import RegionProvider
@@ -31,7 +32,7 @@ def require_weights(weights: str, provider: RegionProvider) -> None:
 
 def weights_identity(weights: str) -> str:
     """Return what stands for weights in the settings of a cache: SHA-256 of their file."""
-    return weights if _is_random(weights) else _sha256(weights)
+    return weights if _is_random(weights) else _sha256(weights, _version(weights))
 
 
 def cell_features(
@@ -39,7 +40,7 @@ def cell_features(
 ) -> Tensor:
     """Return one feature map of an (H, W, 3) uint8 image: (C, h, w) float32 on the CPU.
 
-    The backbone is loaded at the first image of each process, and kept.
+    The backbone is loaded at the first image of each process, and kept while its file is the same.
 
     Args:
         weights: exported backbone; ``random`` and ``random:ARCH`` mean an untrained one (seed 0).
@@ -50,7 +51,8 @@ def cell_features(
     Raises:
         DenseCLError: no such stage.
     """
-    maps = _backbone(weights).stages(torch.from_numpy(np.ascontiguousarray(image))[None])
+    module = _backbone(weights, _version(weights), get_worker_info() is not None)
+    maps = module.stages(torch.from_numpy(np.ascontiguousarray(image))[None])
     if not -len(maps) <= stage < len(maps):
         raise DenseCLError(
             f"regions {type(provider).__name__}: stage {stage} does not exist, the backbone has"
@@ -63,8 +65,17 @@ def _is_random(weights: str) -> bool:
     return weights.partition(":")[0] == _RANDOM
 
 
+def _version(weights: str) -> tuple[int, ...]:
+    """Return what changes when a file is written again."""
+    if _is_random(weights):
+        return ()
+    found = Path(weights).stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @lru_cache(maxsize=1)
-def _backbone(weights: str) -> Any:
+def _backbone(weights: str, version: tuple[int, ...], worker: bool) -> Any:
+    # A worker does not take over what its parent has loaded, which may be on a GPU.
     # In the process that needs it, at its first image: modules are no load for every worker.
     from dense_cl.evaluation.frozen import FrozenBackbone
 
@@ -72,5 +83,5 @@ def _backbone(weights: str) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _sha256(file: str) -> str:
+def _sha256(file: str, version: tuple[int, ...]) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

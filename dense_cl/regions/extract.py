@@ -65,7 +65,8 @@ def extract_regions(
         file: the cache, new or begun with the same settings and some of the same images.
         workers: processes that work; 0 for this one.
         progress: is told how many images of how many are done.
-        again: images to do even if the file has them.
+        again: images to call the provider for even if the file has them, for what else it writes;
+            their rows stay.
 
     Raises:
         DenseCLError: the file was made with other settings or other images altogether, is damaged
@@ -80,8 +81,7 @@ def extract_regions(
         if known is None:
             cache = _claimed(file, provider, source)
             known = cache.digests(total)
-        known[list(again)] = 0
-        items = _Items(source, provider, known)
+        items = _Items(source, provider, known, frozenset(again))
         loader: DataLoader = DataLoader(
             items, batch_size=None, num_workers=workers, collate_fn=_as_it_is
         )
@@ -121,9 +121,13 @@ class _Items(Dataset[Row | DenseCLError | None]):
     """
 
     def __init__(
-        self, source: ImageSource, provider: RegionProvider, known: NDArray[np.uint8]
+        self,
+        source: ImageSource,
+        provider: RegionProvider,
+        known: NDArray[np.uint8],
+        again: frozenset[int],
     ) -> None:
-        self.source, self.provider, self.known = source, provider, known
+        self.source, self.provider, self.known, self.again = source, provider, known, again
 
     def __len__(self) -> int:
         return len(self.source)
@@ -136,10 +140,12 @@ class _Items(Dataset[Row | DenseCLError | None]):
         except UnreadableImageError as error:
             return error
         pixels = pixel_digest(image)
-        if self.known[index].tobytes() == pixels:
+        kept = self.known[index].tobytes() == pixels
+        if kept and index not in self.again:
             return None
         try:
-            return encode(pixels, self.provider(image, index))
+            regions = self.provider(image, index)
+            return None if kept else encode(pixels, regions)
         except Exception as error:
             kind = "" if isinstance(error, DenseCLError) else f"{type(error).__name__}: "
             return DenseCLError(

@@ -174,3 +174,18 @@ def test_an_empty_mask_has_no_object(tmp_path: Path) -> None:
 def test_find_images_says_what_is_missing(given: Any, message: str) -> None:
     with pytest.raises(DenseCLError, match=message):
         find_images(*given)
+
+
+def test_a_mask_of_16_bits_is_told_so(tmp_path: Path) -> None:
+    images = MaskImages(*_masks(tmp_path, np.array([[0, 65535]], np.uint16)))
+    with pytest.raises(DenseCLError, match=r"1\.png' holds the value 65535; .* have 8 bits"):
+        images.load(0)
+
+
+def test_two_photos_of_one_name_are_not_told_apart_silently(tmp_path: Path) -> None:
+    images, masks = _masks(tmp_path, np.zeros((4, 4), np.uint8))
+    (images / "._1.jpg").write_bytes(b"what macOS leaves beside a photo")
+    assert len(MaskImages(images, masks)) == 1
+    Image.new("RGB", (4, 4)).save(images / "deep/1.jpg")
+    with pytest.raises(DenseCLError, match=r"1\.jpg' and '.*1\.png' have the same name but"):
+        MaskImages(images, masks)

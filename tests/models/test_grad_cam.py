@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cosine_similarity, relu
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.models.backbones import build_backbone
 from dense_cl.models.grad_cam import pair_grad_cam, stage_number
 
@@ -17,9 +18,7 @@ IMAGES = torch.randn(2, 3, 3, 64, 96, generator=torch.Generator().manual_seed(1)
 
 
 def frozen(cfg):
-    backbone = build_backbone(cfg).requires_grad_(False)
-    backbone.eval()  # not chained: MMDetection's returns nothing
-    return backbone
+    return FrozenBackbone.wrap(build_backbone(cfg)).module
 
 
 @pytest.mark.parametrize("kind", RESNETS)

@@ -85,12 +85,18 @@ def _claim(folder: Path, made: dict[str, Any]) -> None:
             f"'{folder}' is not empty and has no {_MADE}, so its files are not ours to overwrite."
             " Give another folder."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DenseCLError(f"'{folder}' cannot be made a folder of maps: {error}") from None
     _write(note, json.dumps(made, indent=2).encode() + b"\n")
 
 
 def _write(file: Path, content: bytes) -> None:
     # Under another name first: a kill in the middle leaves no half a file.
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, file)
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, file)
+    except OSError as error:
+        raise DenseCLError(f"'{file}' cannot be written: {error}") from None

@@ -48,4 +48,7 @@ class SpectralResidual(SaliencyProvider):
         phase = spectrum / np.maximum(amplitude, 1e-12)
         back = np.abs(np.fft.ifft2(np.exp(residual) * phase)) ** 2
         smooth = cv2.GaussianBlur(back, (11, 11), self.sigma, borderType=cv2.BORDER_CONSTANT)
+        rows = max(1, round(image.shape[0] * self.width / image.shape[1]))
+        if rows < height:  # so wide that its spectrum needed more rows than the map may have
+            smooth = cv2.resize(smooth, (self.width, rows), interpolation=cv2.INTER_AREA)
         return stretched(np.asarray(smooth, dtype=np.float64))

@@ -18,8 +18,11 @@ from dense_cl.regions.saliency.minimum_barrier import (
 )
 from dense_cl.regions.saliency.robust_background import boundary_connectivity, segment_means
 from dense_cl.sources import SyntheticScenes
+from dense_cl.sources.arrays import ArraySource
 from dense_cl.sources.synthetic import render
+from dense_cl.views.dataset import ViewDataset
 
+VIEWS = [dict(type="ViewGroup", count=1, size=(16, 16))]
 PROVIDERS = [SpectralResidual(), MinimumBarrier(), MinimumBarrier(centre=False), RobustBackground()]
 
 
@@ -45,6 +48,15 @@ def test_maps_are_of_the_whole_photo_in_range_and_the_same_every_time(provider):
     assert found.dtype == np.float32 and found.min() == 0 and found.max() == 1
     assert abs(found.shape[0] / found.shape[1] - 90 / 120) < 0.02
     np.testing.assert_array_equal(provider.saliency(image.copy(), 7), found)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("size", [(30, 1000), (1000, 30), (7, 900)])
+def test_maps_of_strips_have_their_shape(provider, size):
+    image = np.zeros((*size, 3), np.uint8)
+    image[: size[0] // 2, : size[1] // 3] = (200, 90, 10)
+    images = ViewDataset(ArraySource("strip", [image]), VIEWS, saliency=provider)
+    assert images.objects(image, 0) is not None  # or an error for another aspect ratio
 
 
 @pytest.mark.parametrize("provider", PROVIDERS[1:], ids=lambda p: type(p).__name__)

@@ -72,10 +72,14 @@ def test_the_command(source, tmp_path, capsys):
         np.testing.assert_array_equal(found, wanted)
 
     # The maps of what is in the cache already are made when they are asked for, once.
+    # The cache stays as it is meanwhile, so that a training may read it.
+    before = file.read_bytes()
     assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
-    assert "6 images done, 0 kept" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "0 images done, 6 kept" in said and "maps: 6 new grey maps" in said
     assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
-    assert "0 images done, 6 kept" in capsys.readouterr().out
+    assert "maps: 0 new grey maps" in capsys.readouterr().out
+    assert file.read_bytes() == before
     made = json.loads((maps / "saliency.json").read_text())["settings"]
     options = {name: made[name] for name in ("threshold", "min_share", "max_share")}
     given = SaliencyMasks(str(maps), **options)
@@ -84,7 +88,7 @@ def test_the_command(source, tmp_path, capsys):
         np.testing.assert_array_equal(found, wanted)
     (maps / "deep/1.png").unlink()
     assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
-    assert "1 images done, 5 kept" in capsys.readouterr().out
+    assert "maps: 1 new grey maps" in capsys.readouterr().out
     assert (maps / "deep/1.png").is_file()
 
 
@@ -180,6 +184,12 @@ def test_a_folder_of_other_maps_is_left_alone(source, tmp_path):
     note.write_bytes(note.read_bytes()[:40])
     with pytest.raises(DenseCLError, match=r"saliency\.json' is damaged.*another folder"):
         MapFolder(SpectralResidual(), tmp_path / "maps", source)
+
+
+def test_a_folder_of_maps_that_cannot_be_made_is_named(source, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DenseCLError, match=r"notes\.txt' cannot be made a folder of maps"):
+        MapFolder(SpectralResidual(), tmp_path / "notes.txt", source)
 
 
 def test_a_kill_leaves_no_half_a_note(source, tmp_path, monkeypatch):

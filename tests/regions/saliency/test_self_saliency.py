@@ -1,5 +1,7 @@
 """Saliency from features, on a backbone without training and on features made by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from dense_cl.errors import DenseCLError
 from dense_cl.regions import backbone_cells
+from dense_cl.regions.extract import extract_regions
 from dense_cl.regions.saliency import (
     ClusterSaliency,
     FeatureBackground,
@@ -15,6 +18,7 @@ from dense_cl.regions.saliency import (
     TokenCutSaliency,
 )
 from dense_cl.regions.saliency.feature_background import cell_shares
+from dense_cl.sources import SyntheticScenes
 from dense_cl.transfer.export import export_backbone
 from tests.transfer.files import pretrained
 
@@ -56,7 +60,6 @@ def test_settings_tell_what_the_weights_hold_and_not_where(kind, weights, tmp_pa
     copy.write_bytes(open(weights, "rb").read())
     assert kind(weights).settings() == kind(str(copy)).settings()
     copy.write_bytes(copy.read_bytes() + b" ")
-    backbone_cells._sha256.cache_clear()
     assert kind(weights).settings() != kind(str(copy)).settings()
     assert kind(weights, stage=0).settings() != kind(weights).settings()
     assert kind("random").settings()["weights"] == "random"
@@ -142,3 +145,23 @@ def test_shares_of_cells_are_bilinear(rows, columns, seed):
     expected = [dense[0][:, labels == number].mean(dim=1).numpy() for number in np.unique(labels)]
     found = cell_shares(labels, (rows, columns)) @ cells[0].flatten(1).T.numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_weights_that_are_written_again_are_loaded_again(weights, tmp_path):
+    file = tmp_path / "backbone.pth"
+    shutil.copy(weights, file)
+    provider = FeatureBackground(str(file), size=64)
+    before, said = provider.saliency(image(), 0), provider.settings()
+    pretrained(dict(type="ResNet", depth=18), tmp_path / "run.pth")
+    export_backbone(tmp_path / "run.pth", file)
+    assert provider.settings() != said
+    assert not np.array_equal(provider.saliency(image(), 0), before)
+
+
+def test_forked_workers_leave_the_gpu_alone(weights, tmp_path, monkeypatch):
+    """A process that has asked CUDA anything cannot be forked into one that uses it."""
+    scenes = SyntheticScenes(2, (48, 64))
+    here = extract_regions(scenes, ClusterSaliency(weights, size=64), tmp_path / "here")
+    monkeypatch.setattr("dense_cl.evaluation.frozen.get_device", lambda: "no device at all")
+    there = extract_regions(scenes, ClusterSaliency(weights, size=64), tmp_path / "there", 1)
+    assert there == here
