@@ -68,13 +68,13 @@ OPTIM_WRAPPERS = Registry(
     scope=_SCOPE,
     locations=["dense_cl.engine"],
 )
-# Nothing of ours in these; without a child of its own, MMEngine warns at every look-up.
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optim_wrapper_constructor",
     parent=_mmengine.OPTIM_WRAPPER_CONSTRUCTORS,
     scope=_SCOPE,
     locations=["dense_cl.engine"],
 )
+# Nothing of ours in these; without a child of its own, MMEngine warns at every look-up.
 VISUALIZERS = Registry(
     "visualizer", parent=_mmengine.VISUALIZERS, scope=_SCOPE, locations=["dense_cl.engine"]
 )

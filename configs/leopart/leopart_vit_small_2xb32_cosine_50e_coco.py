@@ -19,13 +19,12 @@ train_dataloader = dict(
     drop_last=True,
     dataset=dict(type="ViewDataset", source=dict(type="FolderSource", root="data/coco/train2017")),
 )
-# The heads learn ten times as fast as the backbone (the authors' train_coco_config.yml); their weight decay
-# rises to 0.5, ours stays where it begins.
+# The heads learn ten times as fast as the backbone, and biases and norms of both do not decay (the authors'
+# train_coco_config.yml); their weight decay rises to 0.5, ours stays where it begins.
 optim_wrapper = dict(
+    constructor="NoVectorDecay",
     optimizer=dict(lr=1e-4, weight_decay=0.04),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys=dict(backbone=dict(lr_mult=0.1))
-    ),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
 )
 param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=True, convert_to_iter_based=True)

@@ -1,5 +1,23 @@
 """Running a recipe: runner, loop, data order, checkpoints, hooks. Importing registers them."""
 
-from dense_cl.engine import amp, distributed, hooks, lars, loop, runner, warmup_cosine
+from dense_cl.engine import (
+    amp,
+    distributed,
+    hooks,
+    lars,
+    loop,
+    no_vector_decay,
+    runner,
+    warmup_cosine,
+)
 
-__all__ = ["amp", "distributed", "hooks", "lars", "loop", "runner", "warmup_cosine"]
+__all__ = [
+    "amp",
+    "distributed",
+    "hooks",
+    "lars",
+    "loop",
+    "no_vector_decay",
+    "runner",
+    "warmup_cosine",
+]
