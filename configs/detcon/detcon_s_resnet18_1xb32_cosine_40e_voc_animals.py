@@ -10,7 +10,8 @@ Expected: not measured yet; docs/results.md has what is.
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
 """
 
-# Regions of the stage before the last, as in the recipe of DetCon-B; SimCLR trains the last one.
+# Regions of the stage before the last, as in the recipe of DetCon-B; SimCLR trains the last one. The last
+# layer of SimCLR's head is normalised, that of DetCon-S as little as B's.
 _base_ = "detcon_b_resnet18_1xb32_cosine_40e_voc_animals.py"
 model = dict(
     target=None,

@@ -1,7 +1,7 @@
 """DetCon-S, ResNet-50, 300 epochs of ImageNet-1k, 4,096 images a step.
 
 Paper: Hénaff et al., Efficient Visual Pretraining with Contrastive Detection, arXiv 2103.10957. The authors'
-    repository has B only: views, head and learning rate are SimCLR's, which S is built on.
+    repository has B only: views, learning rate and the head's widths are SimCLR's, which S is built on.
 Cost: 16 processes x 256 images, after one pass over the data that segments them.
 Expected: no figure of ours; not run.
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dense_cl.commands.evaluate_options import whole
 from dense_cl.errors import DenseCLError
 
 
@@ -23,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE", help="where to write (default: the recipe's pairs)"
     )
     parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="processes that cut crops (2)"
+        "--workers",
+        type=whole(0),
+        default=2,
+        metavar="N",
+        help="processes that cut crops, 0 for this one (2)",
     )
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"

@@ -16,6 +16,8 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.models.correspondence import CorrespondenceProvider, GeometricNearest
 from dense_cl.models.features import ViewFeatures
+from dense_cl.models.learner import Learner
+from dense_cl.objectives.base import Objective
 from dense_cl.registry import DATASETS, MODELS
 from dense_cl.report.draw import Picture, draw_correspondences, tile
 from dense_cl.report.draw_views import (
@@ -28,6 +30,7 @@ from dense_cl.report.draw_views import (
     principal_colours,
 )
 from dense_cl.sources.selection import evenly_spread
+from dense_cl.transfer.learner_file import load_learner
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.collate import collate_views
 from dense_cl.views.dataset import Sample, ViewDataset
@@ -200,28 +203,36 @@ def _with_regions(view: ViewBatch, row: int) -> Picture:
 
 def backbones(config: Config, file: str | Path | None, seed: int) -> dict[str, FrozenBackbone]:
     """Return the recipe's backbone before training, and ``file`` if there is one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        found = {BEFORE: FrozenBackbone.wrap(MODELS.build(config.model).backbone)}
+    found = {BEFORE: FrozenBackbone.wrap(_untrained(config, seed).backbone)}
     if file is not None:
         found[AFTER] = FrozenBackbone.load(file, seed)
     return found
 
 
+def _untrained(config: Config, seed: int) -> Learner:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        learner: Learner = MODELS.build(config.model)
+    return learner.eval()
+
+
+@torch.no_grad()
 def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:
     """Draw what every provider of the recipe matches between the first two views.
 
-    All pairs that count, between the cells of the feature map that the objective reads. Green lines
+    All pairs that count, between the cells of the map that the objective matches. Green lines
     end less than a cell (of the view whose cells are larger) from the place they start from; those
     from a place that the other view does not show cannot.
 
     Args:
         seen: the views.
-        file: exported backbone, for a second picture after training.
+        file: weights, for a second picture after training. For an objective that matches its
+            head's projections, a checkpoint of its training.
         seed: of the weights before training.
 
     Raises:
-        DenseCLError: views of different sizes, or fewer than two.
+        DenseCLError: views of different sizes, or fewer than two; a file without a head that is
+            needed.
     """
     if len(seen.views) < 2 or seen.views[0].view_size != seen.views[1].view_size:
         raise DenseCLError("correspondences are drawn between two views of the same size.")
@@ -229,12 +240,12 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     columns: list[list[Picture]] = []
     facts: dict[str, Any] = {}
     titles = []
-    providers = _providers(seen.config)
     for when, backbone in backbones(seen.config, file, seed).items():
         stages = [backbone.stages(view.image) for view in (left, right)]
-        for name, (provider, stage) in providers.items():
+        objectives = _objectives(seen.config, file if when == AFTER else None, seed)
+        for name, (provider, objective) in _providers(objectives).items():
             features = [
-                ViewFeatures(maps[: len(maps) + stage + 1], view)
+                objective.matched(ViewFeatures(maps, view))
                 for maps, view in zip(stages, (left, right), strict=True)
             ]
             pictures, fact = _matches(provider, *features)
@@ -245,18 +256,32 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     return Drawing(tile(rows, titles), {"images": seen.names, "providers": facts})
 
 
-def _providers(config: Config) -> dict[str, tuple[CorrespondenceProvider, int]]:
-    """Return the providers of the recipe's objectives, and the stage each is used on.
+def _objectives(config: Config, file: str | Path | None, seed: int) -> dict[str, Objective]:
+    """Return the recipe's objectives; those that match projections as ``file`` has them."""
+    found = dict(_untrained(config, seed).named_objectives())
+    projecting = [name for name, objective in found.items() if objective.matches_projections]
+    if file is None or not projecting:
+        return found
+    trained = dict(load_learner(file).learner.eval().named_objectives())
+    missing = [name for name in projecting if name not in trained]
+    if missing:
+        raise DenseCLError(
+            f"'{file}' was trained without {missing[0]}, whose projections are matched: give a"
+            " checkpoint of this recipe."
+        )
+    return found | {name: trained[name] for name in projecting}
 
-    Without any it is the geometry itself, on the last stage.
-    """
-    found: dict[str, tuple[CorrespondenceProvider, int]] = {}
-    for name, objective in MODELS.build(config.model).named_objectives():
+
+def _providers(
+    objectives: Mapping[str, Objective],
+) -> dict[str, tuple[CorrespondenceProvider, Objective]]:
+    """Return every provider with its objective; without any the geometry itself."""
+    found: dict[str, tuple[CorrespondenceProvider, Objective]] = {}
+    for name, objective in objectives.items():
         for module in objective.modules():
             if isinstance(module, CorrespondenceProvider):
-                label = f"{name}: {type(module).__name__}"
-                found[label] = module, int(getattr(objective, "stage", -1))
-    return found or {"not of the recipe: GeometricNearest": (GeometricNearest(), -1)}
+                found[f"{name}: {module!r}".removesuffix("()")] = module, objective
+    return found or {"not of the recipe: GeometricNearest": (GeometricNearest(), Objective())}
 
 
 def _matches(
@@ -288,6 +313,7 @@ def _matches(
 def show_features(seen: Seen, file: str | Path | None = None, seed: int = 0) -> Drawing:
     """Draw three principal components of a map of features as red, green and blue, by view.
 
+    The maps are the backbone's last two, or its only one.
     Components are those of all views of one size together, so that a colour means the same in all.
     """
     size = seen.views[0].view_size
@@ -297,7 +323,7 @@ def show_features(seen: Seen, file: str | Path | None = None, seed: int = 0) -> 
     facts: dict[str, Any] = {}
     for when, backbone in backbones(seen.config, file, seed).items():
         stages = [backbone.stages(view.image) for view in views]
-        for stage in (-2, -1):
+        for stage in range(-min(2, len(stages[0])), 0):
             maps = torch.cat([found[stage] for found in stages]).numpy()
             colours = principal_colours(maps).reshape(
                 len(views), len(seen.names), *maps.shape[2:], 3

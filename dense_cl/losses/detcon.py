@@ -96,7 +96,8 @@ def _one_direction(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss, and per query the mean logit of its positives and whether it has any."""
     batch = len(ids_BM)
-    logits = prediction_BMD.flatten(0, 1) @ target_ONMD.flatten(0, 2).T / temperature
+    with torch.autocast(prediction_BMD.device.type, enabled=False):
+        logits = prediction_BMD.flatten(0, 1) @ target_ONMD.flatten(0, 2).T / temperature
     logits_BMONM = logits.reshape(*ids_BM.shape, *ids_ONM.shape)
     images = torch.arange(batch, device=ids_BM.device)
     # The targets of the same image, (B, M, 2, M): everything else there is to decide about.

@@ -55,7 +55,8 @@ def nt_xent(
     all_second_MD = second_ND if all_second_MD is None else unit(all_second_MD)
     images, total = len(first_ND), len(all_first_MD)
     anchors = torch.cat([first_ND, second_ND])
-    logits = anchors @ torch.cat([all_first_MD, all_second_MD]).T / temperature
+    with torch.autocast(anchors.device.type, enabled=False):
+        logits = anchors @ torch.cat([all_first_MD, all_second_MD]).T / temperature
     rows = torch.arange(images, device=logits.device) + offset
     itself = torch.cat([rows, rows + total])
     logits = logits.scatter(1, itself[:, None], float("-inf"))
@@ -83,7 +84,8 @@ def in_batch_info_nce(
     Returns:
         Scalars over the N queries, in float32 at least.
     """
-    logits = unit(query_ND) @ unit(key_MD.detach()).T / temperature
+    with torch.autocast(query_ND.device.type, enabled=False):
+        logits = unit(query_ND) @ unit(key_MD.detach()).T / temperature
     rows = torch.arange(len(query_ND), device=logits.device) + offset
     terms = _cross_entropy(logits, rows, temperature)
     return terms._replace(loss=2 * temperature * terms.loss)

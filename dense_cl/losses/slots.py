@@ -73,6 +73,7 @@ def slot_contrast(
     Returns:
         Scalar in float32 at least, the mean over queries.
     """
-    logits_QM = unit(prediction_QD) @ unit(key_MD.detach()).T / temperature
+    with torch.autocast(prediction_QD.device.type, enabled=False):
+        logits_QM = unit(prediction_QD) @ unit(key_MD.detach()).T / temperature
     loss_Q = F.cross_entropy(logits_QM, positive_Q, reduction="none")
     return 2 * temperature * weighted_mean(loss_Q, weight_Q)

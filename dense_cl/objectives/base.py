@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from dense_cl.models.features import FeatureBundle, MaskedView, ObjectiveOutput
+from dense_cl.models.features import FeatureBundle, MaskedView, ObjectiveOutput, ViewFeatures
 
 
 class Objective(nn.Module):
@@ -36,6 +36,7 @@ class Objective(nn.Module):
         saliency: whether it looks at the salient pixels of its views (``ViewBatch.saliency``).
         detector_parts: modules that a detector can start from, by their name here: their name in
             MMDetection's detector.
+        matches_projections: whether ``matched`` depends on what its head has learnt.
         other_image_views: those of its views that have to show another image than view 0 does
             (``ViewBatch.other_image``). No other view of it may, so geometry and multi-crop terms
             never match places of different images.
@@ -52,6 +53,7 @@ class Objective(nn.Module):
     regions: str | None = None
     saliency: bool = False
     detector_parts: Mapping[str, str] = MappingProxyType({})
+    matches_projections: bool = False
     other_image_views: tuple[int, ...] = ()
 
     @property
@@ -84,6 +86,10 @@ class Objective(nn.Module):
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the unweighted loss and diagnostics. Must leave no trace in the banks."""
         raise NotImplementedError
+
+    def matched(self, features: ViewFeatures) -> ViewFeatures:
+        """Return what its correspondence providers see of a view's features."""
+        return features
 
     def after_step(self) -> None:
         """Commit what this iteration leaves behind, such as new keys for a memory bank."""

@@ -12,12 +12,15 @@ from dense_cl.cli import main
 from dense_cl.diagnostics import show
 from dense_cl.diagnostics.show_attention import show_attention
 from dense_cl.losses.attention import saliency_on_cells
+from dense_cl.models.correspondence import KBestFeatures
 from dense_cl.models.grad_cam import pair_grad_cam
 from dense_cl.regions.regions import RegionBatch
+from dense_cl.registry import MODELS
 from dense_cl.report.draw_views import draw_label_map, principal_colours
 from dense_cl.views.geometry import geometries
 
 RECIPE = "densecl_resnet18_1xb32_cosine_40e_voc_animals"
+VICREGL = "vicregl_resnet18_1xb32_cosine_40e_voc_animals"
 
 
 VIEW = "train_dataloader.dataset.views.0"
@@ -73,13 +76,77 @@ def test_geometric_matches_are_right_and_those_of_random_features_are_counted(ph
 
 
 def test_every_provider_of_an_objective_is_drawn_and_a_stand_in_says_so(photos):
-    recipe = "vicregl_resnet18_1xb32_cosine_40e_voc_animals"
-    facts = show.show_correspondences(show.load_views(recipe, photos, images=2)).facts
-    names = [name.removesuffix(", before training") for name in facts["providers"]]
-    assert names == ["vicregl: KBestFeatures", "vicregl: KBestLocations"]
+    seen = show.load_views(VICREGL, photos, images=2)
+    # Views of the whole photo: places of all 36 cells are matched, and the best are kept.
+    seen.views[1] = replace(seen.views[1], matrix=seen.views[0].matrix)
+    facts = show.show_correspondences(seen).facts
+    matched = {name: fact["matched"] for name, fact in facts["providers"].items()}
+    assert matched == {
+        f"vicregl: {kind}({count}), before training": 2 * count
+        for kind in ("KBestFeatures", "KBestLocations")
+        for count in (20, 4)
+    }
     recipe = "moco_v2_resnet18_1xb32_cosine_40e_voc_animals"
     facts = show.show_correspondences(show.load_views(recipe, photos, images=2)).facts
     assert list(facts["providers"]) == ["not of the recipe: GeometricNearest, before training"]
+
+
+def write_checkpoint(file, config, seed):
+    torch.manual_seed(seed)
+    learner = MODELS.build(config.model).eval()
+    recipe = (
+        f"model = {config.to_dict()['model']}\ntrain_dataloader = {dict(dataset=dict(views=[]))}"
+    )
+    meta = {"architecture": dict(type="ResNet", depth=18), "config": recipe}
+    torch.save({"meta": meta, "state_dict": learner.state_dict()}, file)
+    return learner
+
+
+def test_vicregl_is_drawn_as_it_matches_its_projections(photos, tmp_path, monkeypatch):
+    """Those of the recipe's head before training, of the checkpoint's head after it."""
+    seen = show.load_views(VICREGL, photos, images=2)
+    learners = [write_checkpoint(tmp_path / f"{seed}.pth", seen.config, seed) for seed in (0, 1)]
+    maps = []
+    match = KBestFeatures.forward
+
+    def note(self, query, key, query_grid, key_grid):
+        maps.append(query.last)
+        return match(self, query, key, query_grid, key_grid)
+
+    monkeypatch.setattr(KBestFeatures, "forward", note)
+    show.show_correspondences(seen, tmp_path / "1.pth", seed=0)
+    assert len(maps) == 4  # of either count, before and after
+    for learner, found in zip(learners, maps[::2], strict=True):
+        backbone = show.FrozenBackbone.wrap(learner.backbone)
+        with torch.inference_mode():
+            stage = backbone.stages(seen.views[0].image)[-2]
+            expected = learner.objectives["vicregl"].head(stage)
+        torch.testing.assert_close(found, expected)
+
+
+def test_vicregl_needs_a_file_with_its_head(photos, tmp_path):
+    seen = show.load_views(VICREGL, photos, images=1)
+    file = tmp_path / "weights.pth"
+    write_checkpoint(file, seen.config, 0)
+    content = torch.load(file, weights_only=True)
+    content["meta"].pop("config")  # as of exported weights
+    torch.save(content, file)
+    with pytest.raises(show.DenseCLError, match="no recipe, so its heads are not known"):
+        show.show_correspondences(seen, file)
+    options = {"model.objectives": seen.config.model.objectives[:1]}
+    alone = show.load_views(VICREGL, photos, images=1, cfg_options=options)
+    write_checkpoint(file, alone.config, 0)
+    with pytest.raises(show.DenseCLError, match="was trained without vicregl"):
+        show.show_correspondences(seen, file)
+
+
+def test_features_of_a_backbone_with_one_map_are_drawn(photos):
+    seen = show.load_views(RECIPE, photos, images=2)
+    seen.config.model.backbone = dict(
+        type="TimmBackbone", model_name="resnet10t", out_indices=[-1], pretrained=False
+    )
+    drawing = show.show_features(seen)
+    assert drawing.facts["stages"] == {"stage -1, before training": {"cells": [3, 3]}}
 
 
 @pytest.mark.parametrize(

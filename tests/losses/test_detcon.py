@@ -142,3 +142,14 @@ def test_a_share_of_the_batch_against_all_of_it():
         for s in (0, 2)
     ]
     torch.testing.assert_close(sum(parts) / 2, whole, **CLOSE)
+
+
+def test_autocast_does_not_reach_it():
+    """Logits of up to 1 / 0.1 in bfloat16 would be off by 0.03."""
+    prediction, target = torch.randn(2, 2, 8, 4, 32)
+    ids = torch.randint(0, 3, (2, 8, 4))
+    expected = detcon(prediction, target, ids, 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = detcon(prediction, target, ids, 0.1)
+    assert terms.loss.dtype == torch.float32
+    torch.testing.assert_close(terms, expected, rtol=1e-6, atol=1e-6)

@@ -86,3 +86,13 @@ def test_keys_get_no_gradient_and_half_precision_is_normalised_in_float32():
     )
     assert gradient is None
     assert nt_xent(query.half(), key.half(), 0.2).loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", [nt_xent, in_batch_info_nce])
+def test_autocast_does_not_reach_it(loss):
+    first, second = torch.randn(2, 8, 32)
+    expected = loss(first, second, 0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = loss(first, second, 0.1)
+    assert terms.loss.dtype == torch.float32
+    torch.testing.assert_close(terms, expected, rtol=1e-6, atol=1e-6)

@@ -91,3 +91,12 @@ def test_slot_contrast_golden(golden, case):
     torch.testing.assert_close(loss.item(), float(data["expected_loss"]), rtol=1e-8, atol=0)
     torch.testing.assert_close(queries.grad, t["expected_grad_query_slots"], **CLOSE)
     torch.testing.assert_close(weight.grad, t["expected_grad_predictor_weight"], **CLOSE)
+
+
+def test_autocast_does_not_reach_the_contrast():
+    prediction, keys = torch.randn(12, 32), torch.randn(20, 32)
+    expected = slot_contrast(prediction, keys, torch.arange(12), 0.2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = slot_contrast(prediction, keys, torch.arange(12), 0.2)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=1e-6)

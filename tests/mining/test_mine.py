@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.labelled_images import central_square
 from dense_cl.mining import mine as mining
@@ -185,6 +186,12 @@ def test_what_makes_no_sense_is_refused(encoder, tmp_path):
         MiningSettings(keep=0)
     with pytest.raises(DenseCLError, match="nowhere.pth' does not exist"):
         mine("nowhere.pth", *inputs(), tmp_path / "pairs.npz", SETTINGS)
+
+
+def test_a_number_of_workers_below_zero_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["mine", "RECIPE", "--backbone", "FILE", "--workers", "-1"])
+    assert "-1 is out of range; it is 0 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", "cut", "other"])

@@ -233,6 +233,31 @@ def test_coco_annotations_of_other_images_are_refused(tmp_path):
         provider(source.load(1), 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            dict(annotations=[dict(image_id=7, bbox=[0, 0, 1, 1]), dict(image_id=7, caption="x")]),
+            r"annotations\[1\] has no 'bbox'",
+        ),
+        (
+            dict(annotations=[dict(file_name="a.png", segments_info=[], bbox=[0, 0, 1, 1])]),
+            r"annotations\[0\] has no 'image_id'",
+        ),
+        (dict(images=[dict(id=7, file_name="a"), dict(file_name="b")]), r"images\[1\] has no 'id'"),
+    ],
+)
+def test_a_coco_file_of_something_else_is_named_with_its_first_bad_entry(
+    tmp_path, changes, message
+):
+    (tmp_path / "images").mkdir()
+    file = tmp_path / "labels.json"
+    content = dict(images=[dict(id=7, file_name="a")], annotations=[]) | changes
+    file.write_text(json.dumps(content))
+    with pytest.raises(DenseCLError, match=rf"labels\.json': {message}.*instances_\*\.json"):
+        CocoRegions(str(file))
+
+
 def test_label_maps_are_found_by_name_and_numbered_by_rank(tmp_path):
     _, source = coco(tmp_path)
     values = np.array([[9, 9, 255, 3], [200, 3, 9, 0]], np.uint8)

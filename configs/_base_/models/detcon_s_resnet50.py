@@ -1,5 +1,6 @@
-# DetCon-S (Hénaff et al., arXiv 2103.10957): the contrast of detcon_b_resnet50.py on one network, with the
-# head of SimCLR (the authors' repository has B only).
+# DetCon-S (Hénaff et al., arXiv 2103.10957): the contrast of detcon_b_resnet50.py on one network, with a
+# head of SimCLR's widths. Its last layer is not normalised, which SimCLR's is: the authors' repository has B
+# only, whose heads (utils/networks.py) normalise the hidden layer alone.
 model = dict(
     type="Learner",
     data_preprocessor=dict(

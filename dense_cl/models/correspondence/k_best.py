@@ -54,6 +54,9 @@ class _KBest(CorrespondenceProvider):
             )
         self.count = count
 
+    def extra_repr(self) -> str:
+        return str(self.count)
+
 
 @CORRESPONDENCES.register_module()
 class KBestFeatures(_KBest):

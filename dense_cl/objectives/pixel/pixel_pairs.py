@@ -60,9 +60,7 @@ class PixelPairs(Objective):
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the sum of both directions."""
         both = [
-            self._direction(
-                self._up_to_stage(features.online[a]), self._up_to_stage(features.target[1 - a])
-            )
+            self._direction(self.matched(features.online[a]), self.matched(features.target[1 - a]))
             for a in (0, 1)
         ]
         loss, similarity, matched = torch.stack(both).unbind(dim=1)
@@ -71,7 +69,7 @@ class PixelPairs(Objective):
             loss.sum(), {name: term.detach().mean() for name, term in diagnostics.items()}
         )
 
-    def _up_to_stage(self, features: ViewFeatures) -> ViewFeatures:
+    def matched(self, features: ViewFeatures) -> ViewFeatures:
         """Leave out deeper stages: what the head sees is also what features are matched on."""
         return replace(features, stages=features.stages[: len(features.stages) + self.stage + 1])
 

@@ -56,6 +56,7 @@ class VICRegL(Objective):
     """
 
     name = "vicregl"
+    matches_projections = True
 
     def __init__(
         self,
@@ -95,9 +96,7 @@ class VICRegL(Objective):
 
     def forward(self, features: FeatureBundle) -> ObjectiveOutput:
         """Return the weighted sum; see ``dense_cl.losses.vicreg_local``."""
-        views = [features.online[v] for v in self.online_views]
-        # What is matched and compared are the projections, in the place of the stage maps.
-        projected = [replace(v, stages=(self.head(v.stages[self.stage]),)) for v in views]
+        projected = [self.matched(features.online[v]) for v in self.online_views]
         pairs = [(a, b) for a in (0, 1) for b in self.online_views if b != a]
         matches = [
             _match(matcher, projected[start], projected[end])
@@ -112,6 +111,10 @@ class VICRegL(Objective):
         diagnostics = {name: term.detach() for name, term in summed._asdict().items()}
         counted = torch.cat([match.counted_BK for match in matches], dim=1)
         return ObjectiveOutput(loss, diagnostics | {"matched": counted.to(loss.dtype).mean()})
+
+    def matched(self, features: ViewFeatures) -> ViewFeatures:
+        """Return the projections, which are matched and compared, in the place of the stages."""
+        return replace(features, stages=(self.head(features.stages[self.stage]),))
 
 
 def _match(

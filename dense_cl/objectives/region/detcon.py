@@ -118,7 +118,8 @@ class DetConS(DetCon):
     """DetCon on SimCLR: one network, a gradient through both sides and all processes.
 
     See ``DetCon``. The authors' code has only B; this is its loss with the predictions as targets,
-    as the paper (section 3.1) describes it, with SimCLR's head.
+    as the paper (section 3.1) describes it. Of its head the recipes normalise the hidden layer
+    alone, as B's code does (``utils/networks.py``); SimCLR normalises the last one as well.
     """
 
     name = "detcon_s"

@@ -30,17 +30,20 @@ class CocoRegions(IndexedProvider):
         masks: False for boxes only, where there are no masks.
 
     Raises:
-        DenseCLError: not a COCO file.
+        DenseCLError: not a COCO file, or one without the ids and boxes of objects.
     """
 
     def __init__(self, annotations: str, masks: bool = True) -> None:
         content = read_coco(annotations)
+        _require(annotations, "images", content["images"], ("id",))
+        objects = content.get("annotations", [])
+        _require(annotations, "annotations", objects, ("image_id", "bbox"))
         self.annotations, self.masks = annotations, masks
         self._digest = hashlib.sha256(Path(annotations).expanduser().read_bytes()).hexdigest()
         self._objects: list[list[Mapping[str, Any]]] = []
         self._sizes: list[tuple[int, int]] = []
         by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-        for item in content.get("annotations", []):
+        for item in objects:
             if not item.get("iscrowd"):
                 by_image[item["image_id"]].append(
                     {"bbox": item["bbox"], "segmentation": masks and item.get("segmentation")}
@@ -93,3 +96,15 @@ class CocoRegions(IndexedProvider):
                 f"'{self.annotations}' has objects without a mask: set masks=False for boxes only"
             )
         return decode_mask(segmentation, height, width, self.annotations)
+
+
+def _require(annotations: str, key: str, entries: Any, fields: tuple[str, ...]) -> None:
+    """Refuse entries that lack a field, as those of captions and of panoptic labels do."""
+    for number, entry in enumerate(entries):
+        missing = [field for field in fields if field not in entry]
+        if missing:
+            raise DenseCLError(
+                f"regions CocoRegions: '{annotations}': {key}[{number}] has no '{missing[0]}'. Give"
+                " a JSON of objects, as COCO's instances_*.json: images with 'id', annotations with"
+                " 'image_id' and 'bbox'."
+            )
