@@ -25,6 +25,7 @@ and repeated. ``--only densecl:1`` does one part. ``dense-cl compare`` takes the
 import argparse
 import json
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None
     file = folder / f"{name}.json"
     if not file.is_file():
         print(f"== {folder.name}: {name}", flush=True)
-        result = measure()
+        result = measure() | {"command": shlex.join(["python", *sys.argv])}
         write_result(result | {"task": name} if "task" in result else result, file)
 
 

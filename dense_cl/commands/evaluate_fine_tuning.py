@@ -4,7 +4,9 @@ import argparse
 from typing import Any
 
 from dense_cl.commands.evaluate_options import (
+    add_extraction,
     add_splits,
+    cache_folder,
     chosen_splits,
     not_negative,
     positive,
@@ -29,9 +31,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         metavar="X",
         help="weight decay times rate (0, 1e-6, 1e-5, 1e-4 and 1e-3)",
     )
-    task.add_argument(
-        "--workers", type=whole(0), default=1, metavar="N", help="processes that read images (1)"
-    )
+    add_extraction(task)
     task.set_defaults(evaluate=run)
 
 
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.rates or RATES,
         args.decays or DECAYS,
         progress,
+        cache_folder(args),
     )
     print(f"{result['metric']:>18}  {100 * result['score']:5.1f}")
     return result

@@ -1,18 +1,12 @@
 """``dense-cl evaluate invariance``: how little features change when one thing in a picture does."""
 
 import argparse
-import sys
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from dense_cl.commands.evaluate_options import side, whole
+from dense_cl.commands.evaluate_options import add_cache, cache_folder, progress, side, whole
 from dense_cl.errors import DenseCLError
 
-_STEPS, _MAX_IMAGES, _REFERENCE_SCENES, _BATCH = 8, 100, 1000, 32
+_STEPS, _MAX_IMAGES, _REFERENCE_SCENES = 8, 100, 1000
 # Which kind of pictures an option belongs to.
 _BELONGS = {
     "factors": ("scenes",),
@@ -50,6 +44,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--reference-scenes", type=whole(2), metavar="N", help=f"number of ({_REFERENCE_SCENES})"
     )
+    add_cache(task)
     task.set_defaults(evaluate=run)
 
 
@@ -59,6 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         TRANSFORMS,
         evaluate_invariance,
         folder_sets,
+        reference_sets,
         scene_sets,
         transform_sets,
     )
@@ -96,12 +92,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         others = None
     if args.reference:
         others = _source(args.reference)
-    reference: Iterator[Tensor]
-    if others is None:
-        sets = groups["sets"]
-        reference = map(sets.load, range(len(sets.names)))
-    else:
-        reference = _batches(others, args.size)
+    reference = None
+    if others is not None:
+        reference = reference_sets(others, args.size)
         settings["reference"] = {"images": len(others), "fingerprint": others.fingerprint()}
     result = evaluate_invariance(
         args.backbone,
@@ -109,7 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         reference,
         settings,
         seed=args.seed,
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        cache=cache_folder(args),
+        progress=progress,
     )
     nulls = result["nulls"]
     print(f"{'':32}{'score':>9}{'95 % interval':>20}" + "".join(f"{n:>14}" for n in nulls))
@@ -131,12 +125,3 @@ def _source(data: str, annotations: str | None = None) -> Any:
             f"'{data}' is a stream; give a folder, a .json or a .txt list of photos."
         )
     return source
-
-
-def _batches(source: Any, size: int) -> Iterator[Tensor]:
-    from dense_cl.evaluation.labelled_images import central_square
-
-    for start in range(0, len(source), _BATCH):
-        indices = range(start, min(start + _BATCH, len(source)))
-        squares = [central_square(source.load(index), size) for index in indices]
-        yield torch.from_numpy(np.stack(squares))

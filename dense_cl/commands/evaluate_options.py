@@ -65,8 +65,8 @@ def progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def add_extraction(task: argparse.ArgumentParser) -> None:
-    """Declare where features are kept and how many processes read images."""
+def add_cache(task: argparse.ArgumentParser) -> None:
+    """Declare where features are kept."""
     where = task.add_mutually_exclusive_group()
     where.add_argument(
         "--cache",
@@ -74,6 +74,18 @@ def add_extraction(task: argparse.ArgumentParser) -> None:
         help="where features are kept for the next time (~/.cache/dense_cl/features)",
     )
     where.add_argument("--no-cache", action="store_true", help="keep no features")
+
+
+def cache_folder(args: argparse.Namespace) -> Path | None:
+    """Return where features are kept; None if they are not."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    cache = Path(args.cache) if args.cache else home / "dense_cl" / "features"
+    return None if args.no_cache else cache.expanduser()
+
+
+def add_extraction(task: argparse.ArgumentParser) -> None:
+    """Declare where features are kept and how many processes read images."""
+    add_cache(task)
     task.add_argument(
         "--workers", type=whole(0), default=1, metavar="N", help="processes that read images (1)"
     )
@@ -83,9 +95,7 @@ def extraction(args: argparse.Namespace) -> "Extraction":
     """Return how features are extracted."""
     from dense_cl.evaluation.features import Extraction
 
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    cache = Path(args.cache) if args.cache else home / "dense_cl" / "features"
-    return Extraction(None if args.no_cache else cache.expanduser(), args.workers, progress)
+    return Extraction(cache_folder(args), args.workers, progress)
 
 
 def add_splits(task: argparse.ArgumentParser) -> None:

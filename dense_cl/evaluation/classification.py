@@ -99,6 +99,7 @@ def evaluate_classification(
             "size": size,
             "classes": num_classes,
             "images": {what: len(images) for what, images in sets.items()},
+            "data": {what: images.identity() for what, images in sets.items()},
             "l2": list(l2),
             "k": K,
             "temperature": TEMPERATURE,

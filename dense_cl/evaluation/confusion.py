@@ -47,20 +47,25 @@ class SegmentationScores:
 
 
 def segmentation_scores(confusion: Tensor) -> SegmentationScores:
-    """Return the scores of a (K, K) confusion matrix (rows = truth).
+    """Return the scores of a (K, K) confusion matrix (rows = truth)."""
+    counts = confusion.double().cpu().numpy()
+    return counted_scores(np.stack([np.diag(counts), counts.sum(1), counts.sum(0)]))
+
+
+def counted_scores(counts_3K: np.ndarray) -> SegmentationScores:
+    """Return the scores of what was counted of each class: hits, pixels, and predicted pixels.
 
     IoU = TP / (TP + FP + FN) over all pixels of the data set, as in the PASCAL VOC
     segmentation challenge (Everingham et al., IJCV 2015, section 4).
     """
-    counts = confusion.double().cpu().numpy()
-    hits, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    hits, truth, predicted = counts_3K
     with np.errstate(invalid="ignore"):
         iou = hits / (truth + predicted - hits)
         recall = hits / truth
     return SegmentationScores(
         iou=iou,
         mean_iou=_mean(iou),
-        pixel_accuracy=float(hits.sum() / counts.sum()) if counts.sum() else float("nan"),
+        pixel_accuracy=float(hits.sum() / truth.sum()) if truth.sum() else float("nan"),
         mean_class_accuracy=_mean(recall),
     )
 

@@ -5,6 +5,7 @@ their folder. Where torchvision knows a data set it reads it, and the layout is 
 """
 
 import csv
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ VOC_CLASSES = (
 CHEST_CLASSES = "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumothorax".split()
 
 
-def labelled_files(pairs: Iterable[tuple[str | Path, str]]) -> LabelledImages:
-    """Return images from (path, class) pairs.
+def labelled_files(root: Path, pairs: Iterable[tuple[str | Path, str]]) -> LabelledImages:
+    """Return images from (path, class) pairs; results call them by their paths below ``root``.
 
     Raises:
         DenseCLError: there are none.
@@ -34,7 +35,8 @@ def labelled_files(pairs: Iterable[tuple[str | Path, str]]) -> LabelledImages:
     if not listed:
         raise DenseCLError("no image is listed")
     files, names = zip(*listed, strict=True)
-    return LabelledImages(FileSource("", [str(file) for file in files]), tuple(names))
+    below = [os.path.relpath(file, root) for file in files]
+    return LabelledImages(FileSource(root, below), tuple(names))
 
 
 def by_torchvision(name: str, **options: Any) -> Layout:
@@ -52,7 +54,7 @@ def by_torchvision(name: str, **options: Any) -> Layout:
         else:
             files = found._images if hasattr(found, "_images") else found._image_files
             labels = found._labels
-        return labelled_files(zip(files, (f"{label:03d}" for label in labels), strict=True))
+        return labelled_files(root, zip(files, (f"{label:03d}" for label in labels), strict=True))
 
     return read
 
@@ -76,7 +78,8 @@ def caltech_101(root: Path, split: str) -> LabelledImages:
     folder = root / "caltech101"
     lines = _lines(folder / "caltech101-splits" / f"{split}.txt")
     words = (line.rsplit(" ", 1) for line in lines)
-    return labelled_files((folder / "101_ObjectCategories" / file, name) for file, name in words)
+    pictures = folder / "101_ObjectCategories"
+    return labelled_files(root, ((pictures / file, name) for file, name in words))
 
 
 def sun_397(root: Path, split: str) -> LabelledImages:
@@ -84,7 +87,7 @@ def sun_397(root: Path, split: str) -> LabelledImages:
     names = {"train": "Training_01.txt", "test": "Testing_01.txt"}
     folder = root / "SUN397"
     files = [line.lstrip("/") for line in _lines(folder / names[split])]
-    return labelled_files((folder / file, str(Path(file).parent)) for file in files)
+    return labelled_files(root, ((folder / file, str(Path(file).parent)) for file in files))
 
 
 def voc_2007(root: Path, split: str) -> LabelledImages:
@@ -98,10 +101,9 @@ def voc_2007(root: Path, split: str) -> LabelledImages:
         for line in _lines(folder / "ImageSets" / "Main" / f"{name}_{split}.txt"):
             image, mark = line.split()
             classes.setdefault(image, []).extend([name] if mark == "1" else [])
-    return labelled_files(
-        (folder / "JPEGImages" / f"{image}.jpg", "+".join(names))
-        for image, names in classes.items()
-    )
+    pictures = folder / "JPEGImages"
+    pairs = ((pictures / f"{image}.jpg", "+".join(names)) for image, names in classes.items())
+    return labelled_files(root, pairs)
 
 
 def folder_by_class(inside: str) -> Layout:
@@ -113,23 +115,25 @@ def isic_2018(root: Path, split: str) -> LabelledImages:
     """Read the training images of ISIC 2018 task 3, by the column that is not 0."""
     folder, truth = root / "ISIC2018_Task3_Training_Input", "ISIC2018_Task3_Training_GroundTruth"
     rows = _table(root / truth / f"{truth}.csv")
-    return labelled_files(
+    pairs = (
         (
             folder / f"{row['image']}.jpg",
             next(name for name, value in row.items() if name != "image" and float(value)),
         )
         for row in rows
     )
+    return labelled_files(root, pairs)
 
 
 def chest_x(root: Path, split: str) -> LabelledImages:
     """Read the ChestX-ray8 images with one finding, of the seven classes of CD-FSL."""
     rows = _table(root / "Data_Entry_2017.csv")
-    return labelled_files(
+    pairs = (
         (root / "images" / row["Image Index"], row["Finding Labels"])
         for row in rows
         if row["Finding Labels"] in CHEST_CLASSES
     )
+    return labelled_files(root, pairs)
 
 
 def _lines(file: Path) -> list[str]:

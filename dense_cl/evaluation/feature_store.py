@@ -2,48 +2,67 @@
 
 A cache folder holds a folder for each request, named by a hash of all that decides the features:
 weights, layers and normalisation of the backbone; the images; how they are prepared; which stages;
-the source of the code that does it; torch and the kind of device. So nothing in it is ever stale,
-and it can be deleted at any time. In it lie parts of the images, each renamed into its place when
-it is complete: a killed run goes on with the first part that is missing.
+the source of the code that does it; the libraries and the kind of device. So nothing in it is ever
+stale, and it can be deleted at any time. In it lie parts of the images, each renamed into its place
+when it is complete: a killed run goes on with the first part that is missing.
 """
 
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL
 import torch
+import torchvision
 from numpy.typing import NDArray
 
 import dense_cl
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
-from dense_cl.evaluation.pictures import Pictures
 from dense_cl.transfer.weights_file import replacing
 
 # The code that decides features, under dense_cl/: when it changes, so does the cache.
 _CODE = (
     "evaluation/features.py", "evaluation/frozen.py", "evaluation/pictures.py",
-    "evaluation/labelled_images.py", "sources/decode.py", "views/crops.py", "models/backbones",
+    "evaluation/classifier_training.py", "evaluation/labelled_images.py",
+    "evaluation/keypoint_objects.py",
+    "evaluation/invariance/image_sets.py", "evaluation/invariance/transforms.py", "sources",
+    "sources/synthetic", "views/crops.py", "models/backbones", "models/norm.py",
+    "models/standardized.py",
 )  # fmt: skip
 
 
-def request(
-    backbone: FrozenBackbone, pictures: Pictures, stages: list[int] | None
-) -> dict[str, Any]:
-    """Return all that decides the features: stage maps, or vectors if ``stages`` is None."""
+def request(backbone: FrozenBackbone, what: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that decides the features.
+
+    Args:
+        backbone: frozen.
+        what: plain values that say of which images, as they are now, and which features.
+    """
     return {
         "backbone": backbone.fingerprint,
-        "images": pictures.fingerprint(),
-        "count": len(pictures),
-        "preparation": pictures.preparation,
-        "size": list(pictures.size),
-        "stages": stages,
+        **what,
         "code": _code_fingerprint(),
-        "torch": str(torch.__version__),
+        "versions": _versions(),
         "device": backbone.mean.device.type,
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what reads and resizes images and runs backbones."""
+    return {
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "timm": version("timm"),  # importing it takes a second
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
     }
 
 

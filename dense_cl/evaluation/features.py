@@ -70,8 +70,10 @@ class Extraction:
         what: str,
     ) -> list[Tensor]:
         starts = range(0, len(pictures), PART)
-        wanted = request(backbone, pictures, stages)
-        store = FeatureStore(self.cache, wanted) if self.cache else None
+        store = None
+        if self.cache:
+            wanted = request(backbone, {**pictures.facts(), "stages": stages})
+            store = FeatureStore(self.cache, wanted)
         parts = {start: store.read(start) if store else None for start in starts}
         missing = [start for start in starts if parts[start] is None]
         batches = [

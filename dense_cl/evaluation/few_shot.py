@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import check_distinct
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
@@ -60,6 +61,7 @@ def evaluate_few_shot(
             "each other are needed."
         )
     images.check_files()
+    check_distinct(images.files())
     (labels,) = class_numbers(images.names)
     # Before the features are computed: too few images fail here.
     drawn = sample_episodes(labels, way, shot, query, episodes, draw_seed)
@@ -83,6 +85,7 @@ def evaluate_few_shot(
             "draw_seed": draw_seed,
             "size": size,
             "images": len(images),
+            "data": images.identity(),
             "classes": len(set(images.names)),
         },
         interval=half,

@@ -8,9 +8,11 @@ validation images, for the test. Batch normalisation is trained with the rest.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,10 +25,12 @@ from dense_cl.evaluation.classifier_training import (
     fine_tune,
     predict,
 )
+from dense_cl.evaluation.feature_store import FeatureStore, request
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.many_shot import MAP, label_records
+from dense_cl.evaluation.pictures import Pictures
 from dense_cl.evaluation.results import make_result
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -42,6 +46,7 @@ def evaluate_fine_tuning(
     rates: Sequence[float] = RATES,
     decays: Sequence[float] = DECAYS,
     progress: Callable[[str], None] = lambda line: None,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on ``splits`` and score the test images once.
 
@@ -54,6 +59,8 @@ def evaluate_fine_tuning(
         rates: learning rates to choose from.
         decays: weight decay times learning rate, to choose from.
         progress: called with a line of text at each step.
+        cache: folder for the score of each setting, so that a run that is killed goes on with the
+            next; None for none.
 
     Returns:
         A result like that of ``evaluate_many_shot``; ``val`` by "rate, decay".
@@ -70,19 +77,39 @@ def evaluate_fine_tuning(
         for index in range(len(images)):
             images.source.load(index)
     grid = [(rate, decay / rate) for rate in rates for decay in decays]
-    val = {}
+    # All that decides a score, but for the rate and the decay.
+    size = (recipe.size, recipe.size)
+    wanted = {"task": "fine-tuning", "metric": metric, "recipe": asdict(recipe)} | {
+        what: {"classes": images.identity(), **Pictures(images.source, "square", size).facts()}
+        for what, images in splits.by_name().items()
+        if what != "test"
+    }
+
+    def validation(rate: float, decay: float) -> float | None:
+        store = None
+        if cache:
+            store = FeatureStore(cache, request(frozen, wanted | {"rate": rate, "decay": decay}))
+            if (kept := store.read(0)) is not None:
+                progress(f"rate {rate:g}, decay {decay:g}: kept from before")
+                return float(kept[0]) if np.isfinite(kept[0]) else None
+        try:
+            tuned = fine_tune(
+                frozen, splits.train, targets["training"], classes, rate, decay, recipe
+            )
+            score = METRICS[metric](predict(tuned, splits.val, recipe), targets["validation"])
+            progress(f"rate {rate:g}, decay {decay:g}: {100 * score:.1f} on validation")
+        except DivergedError as error:  # the other settings still count
+            progress(str(error))
+            score = None
+        if store:
+            store.write(0, [np.array(np.nan if score is None else score)])
+        return score
+
+    val: dict[tuple[float, float], float] = {}
     if len(grid) > 1:
         for rate, decay in grid:
-            try:
-                tuned = fine_tune(
-                    frozen, splits.train, targets["training"], classes, rate, decay, recipe
-                )
-            except DivergedError as error:  # the other settings still count
-                progress(str(error))
-                continue
-            logits = predict(tuned, splits.val, recipe)
-            val[rate, decay] = METRICS[metric](logits, targets["validation"])
-            progress(f"rate {rate:g}, decay {decay:g}: {100 * val[rate, decay]:.1f} on validation")
+            if (score := validation(rate, decay)) is not None:
+                val[rate, decay] = score
         if not val:
             raise DivergedError(f"all {len(grid)} fine-tunings diverged; try smaller --rates.")
     chosen = max(val or grid, key=lambda pair: val.get(pair, 0.0))
@@ -105,7 +132,7 @@ def evaluate_fine_tuning(
             "steps": recipe.steps,
             "batch": BATCH,
             "classes": classes,
-            "images": {what: len(images) for what, images in splits.by_name().items()},
+            **splits.facts(),
         },
         metric=metric,
         score=METRICS[metric](logits, targets["test"]),

@@ -1,5 +1,6 @@
 """Frozen backbones: where they come from and the feature maps they give."""
 
+import copy
 import hashlib
 import re
 from collections.abc import Sequence
@@ -138,9 +139,12 @@ def _finite(features: Tensor) -> Tensor:
 
 
 def open_backbone(backbone: str | Path | nn.Module, seed: int = 0) -> tuple[str, FrozenBackbone]:
-    """Return what results call a backbone, and the backbone: a module, or see ``load``."""
+    """Return what results call a backbone, and the backbone: see ``load``.
+
+    A module is copied: its owner may be training it.
+    """
     if isinstance(backbone, nn.Module):
-        return type(backbone).__name__, FrozenBackbone.wrap(backbone)
+        return type(backbone).__name__, FrozenBackbone.wrap(copy.deepcopy(backbone))
     return str(backbone), FrozenBackbone.load(backbone, seed)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError, nearest
+from dense_cl.evaluation.data_identity import check_disjoint
 from dense_cl.evaluation.labelled_images import LabelledImages, class_members, class_numbers
 
 VAL_SHARE = 0.2
@@ -52,6 +53,14 @@ class Splits:
         """Return the sets by what messages call them."""
         return {"training": self.train, "validation": self.val, "test": self.test}
 
+    def facts(self) -> dict[str, dict[str, int | str]]:
+        """Return what the settings of a result say of the sets."""
+        sets = self.by_name().items()
+        return {
+            "images": {what: len(images) for what, images in sets},
+            "data": {what: images.identity() for what, images in sets},
+        }
+
     def targets(self, multi_label: bool) -> tuple[dict[str, Tensor], int]:
         """Return (N,) class numbers of each set, or (N, K) of 0 and 1; and K."""
         numbered = class_members if multi_label else class_numbers
@@ -69,7 +78,7 @@ def check_classes(sets: Mapping[str, LabelledImages]) -> None:
 
     Raises:
         DenseCLError: fewer than two classes; the first label without a training image, and the
-            nearest name there is; or a missing or empty image file.
+            nearest name there is; a missing or empty image file; or an image in two sets.
     """
     known = _names(sets["training"])
     if len(known) < 2:
@@ -77,6 +86,7 @@ def check_classes(sets: Mapping[str, LabelledImages]) -> None:
             f"two classes or more are needed, and the training images have {len(known)} "
             f"({', '.join(known)}). Is it the right label column, or the right folder?"
         )
+    check_disjoint({what: images.files() for what, images in sets.items()})
     for what, images in sets.items():
         images.check_files()
         unknown = sorted(_names(images) - known)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import identity
 from dense_cl.sources.base import ImageSource
 from dense_cl.sources.coco import CocoSource, read_coco
+from dense_cl.sources.files import FileSource
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ObjectCrops(ImageSource):
         objects: which boxes, rounded outwards to whole pixels.
     """
 
-    def __init__(self, photos: ImageSource, objects: Sequence[KeypointObject]) -> None:
+    def __init__(self, photos: FileSource, objects: Sequence[KeypointObject]) -> None:
         self.photos, self.objects = photos, tuple(objects)
 
     def __len__(self) -> int:
@@ -76,12 +78,25 @@ class ObjectCrops(ImageSource):
         x, y, width, height = self.objects[index].box
         return int(np.floor(x)), int(np.floor(y)), int(np.ceil(x + width)), int(np.ceil(y + height))
 
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the names of the photos and what is said of them."""
+        return identity(
+            f"{self.photos.relative_name(o.image)} {o.category} {o.box} {o.points.tolist()}"
+            f" {o.visible.tolist()}"
+            for o in self.objects
+        )
+
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits over the photos and the boxes."""
-        text = self.photos.fingerprint() + "".join(
-            f" {each.image} {each.box}" for each in self.objects
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._with_boxes(self.photos.fingerprint())
+
+    def stamp(self) -> str:
+        """Return 16 hexadecimal digits over the photos as they are now and the boxes."""
+        return self._with_boxes(self.photos.stamp())
+
+    def _with_boxes(self, text: str) -> str:
+        boxes = "".join(f" {each.image} {each.box}" for each in self.objects)
+        return hashlib.sha256((text + boxes).encode()).hexdigest()[:16]
 
 
 def read_objects(

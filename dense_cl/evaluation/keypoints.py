@@ -1,5 +1,6 @@
 """PCK: key points of one object found again in another of its class, by frozen features alone."""
 
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def evaluate_keypoints(
     Args:
         backbone: exported file, ``random``, ``random:ARCH``, ``FILE:ARCH``, or a module.
         crops: objects with key points.
-        pairs: number of pairs.
+        pairs: number of pairs; fewer if there are no more.
         size: side of the squares.
         stage: feature map to match; the last but one, as the last is coarse.
         alpha: tolerance, as a part of the larger side of the box.
@@ -47,7 +48,8 @@ def evaluate_keypoints(
 
     Returns:
         A result (see ``results``) with ``scores`` ``pck``: the share of points found, averaged over
-        pairs; a record is of a pair.
+        the pairs of a photo and then over photos. A record is of a photo, whose objects are the
+        first of its pairs: pairs that share a photo are no independent measurements.
 
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
@@ -56,8 +58,8 @@ def evaluate_keypoints(
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
     (maps,) = options.maps(frozen, Pictures(crops, "whole", (size, size)), [stage], "object")
-    records = []
-    for number, (first, second) in enumerate(chosen):
+    found_by_photo: dict[int, list[Tensor]] = defaultdict(list)
+    for first, second in chosen:
         both = crops.objects[first].visible & crops.objects[second].visible
         start, truth = (crops.objects[i].points[both] for i in (first, second))
         relative = (start - _corner(crops, first)) / _size(crops, first)
@@ -65,13 +67,16 @@ def evaluate_keypoints(
         place = found * _size(crops, second) + _corner(crops, second)
         box = torch.tensor(crops.objects[second].box[2:])
         right = correct_points(place, truth, box, alpha)
-        records.append(
-            {
-                "image": f"{number}: {crops.name(first)} -> {crops.name(second)}",
-                "pck": right.double().mean().item(),
-                "points": len(right),
-            }
-        )
+        found_by_photo[crops.objects[first].image].append(right.double())
+    records = [
+        {
+            "image": crops.photos.relative_name(photo),
+            "pck": torch.stack([right.mean() for right in found]).mean().item(),
+            "pairs": len(found),
+            "points": sum(map(len, found)),
+        }
+        for photo, found in sorted(found_by_photo.items())
+    ]
     return make_result(
         "keypoints",
         name,
@@ -82,9 +87,10 @@ def evaluate_keypoints(
             "size": size,
             "stage": stage,
             "alpha": alpha,
-            "pairs": len(records),
+            "pairs": len(chosen),
             "draw_seed": draw_seed,
             "objects": len(crops),
+            "data": crops.identity(),
         },
     )
 
@@ -92,8 +98,8 @@ def evaluate_keypoints(
 def choose_pairs(crops: ObjectCrops, count: int, seed: int) -> list[tuple[int, int]]:
     """Draw ordered pairs of objects of one class in different photos that show a common point.
 
-    Objects take turns in a random order to be the first. Those without a partner are passed over,
-    so that there may be fewer pairs than asked for.
+    Photos take turns in a random order, each with one more of the pairs that begin in it, until
+    there are enough pairs or all are drawn. No pair comes twice.
 
     Raises:
         DenseCLError: there is no such pair.
@@ -102,16 +108,20 @@ def choose_pairs(crops: ObjectCrops, count: int, seed: int) -> list[tuple[int, i
     category = np.array([each.category for each in crops.objects])
     image = np.array([each.image for each in crops.objects])
     visible = pad_sequence([each.visible for each in crops.objects], batch_first=True).numpy()
-    order = rng.permutation(len(crops))
+    turns = deque(rng.permutation(np.unique(image)))
+    taken: dict[int, list[int]] = defaultdict(list)
     drawn: list[tuple[int, int]] = []
-    for turn in range(max(count, len(crops))):
-        if len(drawn) == count:
-            break
-        first = int(order[turn % len(crops)])
-        common = (visible & visible[first]).any(axis=1)
-        fits = common & (category == category[first]) & (image != image[first])
+    while turns and len(drawn) < count:
+        photo = turns.popleft()
+        members = np.flatnonzero(image == photo)
+        common = (visible[members, None] & visible).any(axis=2)
+        fits = common & (category[members, None] == category) & (image != photo)
+        fits.flat[np.array(taken[photo], dtype=int)] = False
         if fits.any():
-            drawn.append((first, int(rng.choice(np.flatnonzero(fits)))))
+            pick = int(rng.choice(np.flatnonzero(fits)))
+            taken[photo].append(pick)
+            drawn.append((int(members[pick // len(crops)]), pick % len(crops)))
+            turns.append(photo)
     if not drawn:
         raise DenseCLError(
             "no two objects of one class in different photos show the same key point; give more"

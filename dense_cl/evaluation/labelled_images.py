@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import identity
 from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.sources.chain import Chain
 from dense_cl.sources.files import FileSource
@@ -104,13 +105,25 @@ class LabelledImages:
     def joined(cls, sets: Sequence["LabelledImages"]) -> "LabelledImages":
         """Return the images of all sets, one set behind the other."""
         names = tuple(name for images in sets for name in images.names)
-        if not all(isinstance(images.source, FileSource) for images in sets):
-            return cls(Chain([images.source for images in sets]), names)
-        paths = [os.path.abspath(s.source.name(i)) for s in sets for i in range(len(s))]
-        return cls(FileSource("", paths), names)
+        sources = [images.source for images in sets]
+        roots = [os.path.abspath(s.root) for s in sources if isinstance(s, FileSource)]
+        if len(roots) < len(sets):
+            return cls(Chain(sources), names)
+        paths = [os.path.abspath(file) for images in sets for file in images.files()]
+        return cls(FileSource(os.path.commonpath(roots), paths), names)
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def files(self) -> list[str]:
+        """Return the file of each image; nothing where they are no files."""
+        if not isinstance(self.source, FileSource):
+            return []
+        return [self.source.name(index) for index in range(len(self))]
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the names and classes of all images."""
+        return identity(f"{self.name(index)}\t{name}" for index, name in enumerate(self.names))
 
     def check_files(self) -> None:
         """Check that the files of all images are there; what is in them is not looked at.
@@ -118,10 +131,7 @@ class LabelledImages:
         Raises:
             UnreadableImageError: the first that is missing or empty.
         """
-        if not isinstance(self.source, FileSource):
-            return
-        for index in range(len(self)):
-            name = self.source.name(index)
+        for name in self.files():
             if not os.path.isfile(name):
                 raise UnreadableImageError(name, "no such file")
             if not os.path.getsize(name):

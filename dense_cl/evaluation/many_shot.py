@@ -87,7 +87,7 @@ def evaluate_many_shot(
             "size": size,
             "metric": metric,
             "classes": classes,
-            "images": {what: len(images) for what, images in splits.by_name().items()},
+            **splits.facts(),
             "l2": grid,
         },
         metric=metric,

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import identity
 from dense_cl.evaluation.pictures import Pictures
 from dense_cl.sources.files import FileSource, load_image
 
@@ -65,11 +66,19 @@ class MaskFolders:
 
     def pictures(self, size: tuple[int, int]) -> Pictures:
         """Return the photos resized to (height, width)."""
-        return Pictures(FileSource("", [str(image) for image, _ in self.pairs]), "whole", size)
+        return Pictures(FileSource("", map(str, self.files())), "whole", size)
 
     def name(self, index: int) -> str:
         """Return what results call a photo: its path below ``images``, everywhere the same."""
         return str(self.pairs[index][0].relative_to(self.images))
+
+    def files(self) -> list[Path]:
+        """Return the photos."""
+        return [image for image, _ in self.pairs]
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the names of the photos."""
+        return identity(map(self.name, range(len(self))))
 
     def check(self) -> None:
         """Read every photo and mask, so that a wrong one is named before long work.

@@ -1,9 +1,8 @@
 """Images as a backbone is shown them: read, cut out and resized, by index."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from torch.utils.data import Dataset
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.labelled_images import central_square
 from dense_cl.sources.base import ImageSource
-from dense_cl.sources.files import FileSource
 from dense_cl.views.geometry import Size
 
 Pixels = NDArray[np.uint8]
@@ -84,23 +82,14 @@ class Pictures(Dataset[Tensor | DenseCLError]):
         prepared = PREPARATIONS[self.preparation](image, self.size)
         return torch.from_numpy(np.ascontiguousarray(prepared))
 
-    def fingerprint(self) -> str:
-        """Return what stands for the images in a cache: of files the path, size and time of change.
-
-        A file that is written over keeps neither its time nor, as a rule, its size; reading all
-        files to be surer would take as long as decoding them. Other sources say it themselves.
-        """
-        if not isinstance(self.source, FileSource):
-            return self.source.fingerprint()
-        digest = hashlib.sha256()
-        for index in range(len(self.source)):
-            name = os.path.abspath(self.source.name(index))
-            try:
-                status = os.stat(name)
-                digest.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\n".encode())
-            except OSError:
-                digest.update(f"{name}\0missing\n".encode())
-        return digest.hexdigest()
+    def facts(self) -> dict[str, Any]:
+        """Return all that decides the pictures, for caches."""
+        return {
+            "images": self.source.stamp(),
+            "count": len(self),
+            "preparation": self.preparation,
+            "size": list(self.size),
+        }
 
 
 def _resize(image: Pixels, size: Size, filter: Image.Resampling) -> Pixels:

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dense_cl.engine.state import versions
@@ -84,11 +86,14 @@ def sparse(counts_KC: Tensor) -> list[list[int]]:
     return torch.cat([places, values[:, None]], dim=1).tolist()
 
 
-def confusions(result: Mapping[str, Any]) -> Tensor:
-    """Return the confusion matrices of all records, (N, K, K) int64, rows = truth.
+def counts_by_class(result: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return what the scores of confusion matrices are made of, of all records: (N, 3, K).
+
+    Of each class its hits, its pixels, and the pixels predicted as it: the matrices themselves
+    would be 0.5 GB for the 6,149 test images of 102 classes of flowers.
 
     Raises:
-        DenseCLError: the result has none, or does not say of how many classes.
+        DenseCLError: the result has none, does not say of how many classes, or has others.
     """
     records = result.get("records") or []
     if not records or "confusion" not in records[0]:
@@ -102,8 +107,17 @@ def confusions(result: Mapping[str, Any]) -> Tensor:
             " settings do not say how many 'classes' there are."
         )
     classes = int(result["settings"]["classes"])
-    counts = torch.zeros(len(records), classes, classes, dtype=torch.long)
-    for matrix, record in zip(counts, records, strict=True):
-        for truth, predicted, count in record["confusion"]:
-            matrix[truth, predicted] = count
+    counts = np.zeros((len(records), 3, classes), dtype=np.int64)
+    for number, record in enumerate(records):
+        entries = np.array(record["confusion"], dtype=np.int64).reshape(-1, 3)
+        truth, predicted, count = entries.T
+        if entries.size and not 0 <= entries[:, :2].min() <= entries[:, :2].max() < classes:
+            raise DenseCLError(
+                f"the confusion matrix of '{record['image']}' has classes beyond the {classes} that"
+                " the settings say."
+            )
+        right = truth == predicted
+        np.add.at(counts[number, 0], truth[right], count[right])
+        np.add.at(counts[number, 1], truth, count)
+        np.add.at(counts[number, 2], predicted, count)
     return counts

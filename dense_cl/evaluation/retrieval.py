@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import check_disjoint
 from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
@@ -73,7 +74,9 @@ def evaluate_retrieval(
         )
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()
-    for what, folders in (("training", train), ("test", test)):
+    sets = {"training": train, "test": test}
+    check_disjoint({what: folders.files() for what, folders in sets.items()})
+    for what, folders in sets.items():
         options.progress(f"checking {len(folders)} {what} masks")
         folders.check()
     (maps,) = options.maps(frozen, train.pictures(size), [stage], "training")
@@ -108,6 +111,7 @@ def evaluate_retrieval(
             "memory": memory,
             "classes": train.num_classes,
             "images": {"train": len(train), "test": len(test)},
+            "data": {what: folders.identity() for what, folders in sets.items()},
             "ignore": sorted(train.ignore),
         },
         iou=iou_by_class(scores, classes),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import check_disjoint
 from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
@@ -78,6 +79,7 @@ def evaluate_segmentation(
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction(progress=progress)
     sets = {"training": train, "test": test} | ({"validation": val} if val is not None else {})
+    check_disjoint({what: folders.files() for what, folders in sets.items()})
     for what, folders in sets.items():
         progress(f"checking {len(folders)} {what} masks")
         folders.check()
@@ -115,6 +117,7 @@ def evaluate_segmentation(
             "l2": list(l2),
             "classes": train.num_classes,
             "images": {"train": len(train), "val": len(val) if val else 0, "test": len(test)},
+            "data": {what: folders.identity() for what, folders in sets.items()},
             "ignore": sorted(train.ignore),
         },
         **plain_scores(scores),

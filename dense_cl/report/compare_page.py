@@ -169,7 +169,8 @@ def _runs(results: Sequence[Result]) -> str:
 
 
 def _commands(results: Sequence[Result]) -> list[str]:
-    commands = [str(r.content["command"]) for r in results if "command" in r.content]
+    # One command may have measured several tasks.
+    commands = dict.fromkeys(str(r.content["command"]) for r in results if "command" in r.content)
     return [html.code("\n".join(commands))] if commands else []
 
 

@@ -1,7 +1,9 @@
 """Results of ``dense-cl evaluate``, read back, and refused where they cannot be compared."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dense_cl.errors import DenseCLError
 from dense_cl.report.compare_file import Result, flat, parse
@@ -92,3 +94,18 @@ def _check_images(first: Result, other: Result) -> None:
             f"images ({len(odd)} are in one of them only, for example '{odd[0]}'). Evaluate on the "
             "same images, or tell different tasks apart with METHOD@TASK=PATH."
         )
+    for name, record in first.records.items():
+        if _truth(record) != _truth(other.records[name]):
+            raise DenseCLError(
+                f"'{other.file}' cannot be compared with '{first.file}': '{name}' has other labels"
+                " in it. Evaluate with the same labels, or tell different tasks apart with"
+                " METHOD@TASK=PATH."
+            )
+
+
+def _truth(record: Mapping[str, Any]) -> Any:
+    """Return what a record says of the labels of its image, whatever was predicted."""
+    counts: Counter[int] = Counter()
+    for truth, _, count in record.get("confusion", ()):
+        counts[truth] += count
+    return counts or record.get("labels")

@@ -6,16 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.average_precision import SCORES as PRECISIONS
 from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.confusion import SegmentationScores
 from dense_cl.evaluation.panoptic_quality import SCORES as QUALITIES
-from dense_cl.evaluation.results import confusions
+from dense_cl.evaluation.results import counts_by_class
 from dense_cl.evaluation.statistics import Runs
-from dense_cl.evaluation.statistics.runs import EPISODES
+from dense_cl.evaluation.statistics.runs import EPISODES, QUERY_PHOTOS
 from dense_cl.report.compare_file import Result
 
 _CONFUSIONS = tuple(name for name in SegmentationScores.__annotations__ if name != "iou")
@@ -69,14 +68,17 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
         if not np.isclose(given, said, rtol=_AGREE, atol=1e-9):
             lacking = f"records of {method} with seed {seed} that give {given:.4g} and not the "
             return Runs(seeds, stated, lacking=f"{lacking}{score} of {said:.4g}")
-    return replace(found, unit=EPISODES) if _of_episodes(results[0]) else found
+    return replace(found, unit=_unit(results[0]))
 
 
-def _of_episodes(result: Result) -> bool:
-    """Whether records are of episodes, many draws from the same images."""
-    return EPISODES in result.content["settings"] and all(
+def _unit(result: Result) -> str:
+    """Return what records are of (``Runs.unit``)."""
+    if result.content["task"] == "keypoints":
+        return QUERY_PHOTOS
+    many_draws = EPISODES in result.content["settings"] and all(
         name.startswith("episode ") for name in result.records
     )
+    return EPISODES if many_draws else "images"
 
 
 def _of_records(results: Sequence[Result], score: str) -> Runs | None:
@@ -90,10 +92,10 @@ def _of_records(results: Sequence[Result], score: str) -> Runs | None:
         return Runs.of_values(seeds, np.array([[r[score] for r in row] for row in rows], float))
     if score in _CONFUSIONS and all("confusion" in record for record in every):
         counts = [
-            confusions({**result.content, "records": row})
+            counts_by_class({**result.content, "records": row})
             for result, row in zip(results, rows, strict=True)
         ]
-        return Runs.of_confusions(seeds, torch.stack(counts).numpy(), score)
+        return Runs.of_confusions(seeds, np.stack(counts), score)
     if precision in PRECISIONS and all(f"{kind}.found" in record for record in every):
         return Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
     if score == "mean_average_precision" and all({"logits", "labels"} <= r.keys() for r in every):

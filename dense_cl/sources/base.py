@@ -52,6 +52,13 @@ class ImageSource(ABC):
     def fingerprint(self) -> str:
         """Return a short hash of what the data are, recorded with exported backbones."""
 
+    def stamp(self) -> str:
+        """Return a hash of the images as they are now, for caches: files by their time of change.
+
+        The fingerprint, where nothing but the arguments decides the images.
+        """
+        return self.fingerprint()
+
 
 class StreamingSource(ABC):
     """Images in sequence, for data that cannot be indexed.

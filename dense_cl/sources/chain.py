@@ -34,6 +34,11 @@ class Chain(ImageSource):
         text = " ".join(source.fingerprint() for source in self.sources)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def stamp(self) -> str:
+        """Return 16 hexadecimal digits over the stamps of the sources."""
+        text = " ".join(source.stamp() for source in self.sources)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def _find(self, index: int) -> tuple[ImageSource, int]:
         number = int(np.searchsorted(self._ends, index, side="right"))
         begin = int(self._ends[number - 1]) if number else 0

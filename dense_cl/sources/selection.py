@@ -33,8 +33,14 @@ class Selection(ImageSource):
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits over the source and the indices."""
-        digest = hashlib.sha256(self.source.fingerprint().encode() + self.indices.tobytes())
-        return digest.hexdigest()[:16]
+        return self._with_indices(self.source.fingerprint())
+
+    def stamp(self) -> str:
+        """Return 16 hexadecimal digits over the stamp of the source and the indices."""
+        return self._with_indices(self.source.stamp())
+
+    def _with_indices(self, text: str) -> str:
+        return hashlib.sha256(text.encode() + self.indices.tobytes()).hexdigest()[:16]
 
 
 def evenly_spread(total: int, count: int) -> list[int]:

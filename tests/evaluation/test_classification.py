@@ -46,11 +46,13 @@ def test_colours_are_told_apart_by_their_mean(tmp_path: Path) -> None:
 
 def test_labels_that_have_nothing_to_do_with_the_pictures_are_not_learnt(tmp_path: Path) -> None:
     """With as strong a penalty as this the linear classifier only knows the class frequencies."""
-    coloured(tmp_path / "a", 0, ("red",))
-    lines = [f"a/red/{n}.png, {'often' if n < 6 else 'rarely'}" for n in range(8)]
-    (tmp_path / "labels.txt").write_text("\n".join(lines))
-    images = LabelledImages.find(tmp_path / "labels.txt")
-    result = evaluate_classification(Identity(), images, images, size=16, l2=(1e6,))
+    sets = []
+    for seed, name in enumerate("ab"):
+        coloured(tmp_path / name, seed, ("red",))
+        lines = [f"{name}/red/{n}.png, {'often' if n < 6 else 'rarely'}" for n in range(8)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+        sets.append(LabelledImages.find(tmp_path / f"{name}.txt"))
+    result = evaluate_classification(Identity(), *sets, size=16, l2=(1e6,))
     assert result["linear"] == 6 / 8
 
 
@@ -65,10 +67,11 @@ def test_penalty_is_chosen_on_val(tmp_path: Path) -> None:
 def test_wrong_input(tmp_path: Path) -> None:
     train = LabelledImages.find(coloured(tmp_path / "a", 0, ("red", "green")))
     test = LabelledImages.find(coloured(tmp_path / "b", 1))
+    other = LabelledImages.find(coloured(tmp_path / "c", 2, ("red", "green")))
     with pytest.raises(DenseCLError, match="of the test images .*'blue'"):
         evaluate_classification(Identity(), train, test, size=16)
     with pytest.raises(DenseCLError, match="of the validation images .*'blue'"):
-        evaluate_classification(Identity(), train, train, test, size=16)
+        evaluate_classification(Identity(), train, other, test, size=16)
     with pytest.raises(DenseCLError, match="no validation images"):
         evaluate_classification(Identity(), test, train, size=16, l2=(1.0, 2.0))
 

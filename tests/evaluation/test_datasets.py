@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,24 @@ def test_few_shot_takes_every_split(tmp_path: Path, name: str) -> None:
     for index in (0, len(images) - 1):
         second = images.names[index] == max(images.names)
         assert (images.source.load(index).mean() > 50) == second
+
+
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_names_do_not_depend_on_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    here, there = tmp_path / "a", tmp_path / "b" / "c"
+    there.parent.mkdir()
+    here.mkdir()
+    BUILD[name](here)
+    shutil.copytree(here, there)
+    split = DATASETS[name].train
+    monkeypatch.chdir(tmp_path / "b")
+    first, second, third = (read_split(name, root, split) for root in (here, there, "c"))
+    names = [[images.name(i) for i in range(len(images))] for images in (first, second, third)]
+    assert names[0] == names[1] == names[2]
+    assert not any(Path(each).is_absolute() or each.startswith("..") for each in names[0])
+    assert third.source.load(0).shape == first.source.load(0).shape  # and it is found
 
 
 @pytest.mark.parametrize("name", list(DATASETS))

@@ -1,6 +1,7 @@
 """Clustering and retrieval on pictures whose classes are colours; records and class names."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.clustering import evaluate_clustering
-from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.confusion import counted_scores
 from dense_cl.evaluation.kmeans import best_clustering, spread_centroids
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts
-from dense_cl.evaluation.results import confusions, write_result
+from dense_cl.evaluation.results import counts_by_class, write_result
 from dense_cl.evaluation.retrieval import evaluate_retrieval
 from dense_cl.evaluation.segmentation import evaluate_segmentation
 from dense_cl.report.draw import PALETTE
@@ -59,9 +60,9 @@ def test_clusters_of_colours_are_the_classes(folders: Path) -> None:
     # Each square is a whole number of cells, so nothing is lost at borders.
     assert result["scores"]["mean_iou"] == 1.0
     assert result["scores"]["over_6"]["mean_iou"] == 1.0
-    counts = confusions(result)
-    assert len(counts) == 5 and int(counts.sum()) == 5 * 64 * 60
-    assert segmentation_scores(counts.sum(0)).mean_iou == 1.0
+    counts = counts_by_class(result)
+    assert len(counts) == 5 and counts.sum(axis=(0, 2)).tolist() == [5 * 64 * 60] * 3
+    assert counted_scores(counts.sum(0)).mean_iou == 1.0
 
 
 def test_clusters_of_nothing_say_nothing(folders: Path) -> None:
@@ -80,10 +81,8 @@ def test_retrieval_finds_the_colours(folders: Path, memory: int) -> None:
     # The void border fills half of the first row of cells, so that every patch has a label.
     assert result["patches"] == min(memory, 5 * 64)
     assert result["settings"]["memory"] == memory  # the same for backbones of other strides
-    assert torch.equal(
-        confusions(result).sum(0),
-        confusions(json.loads(json.dumps(result))).sum(0),
-    )
+    counts = counts_by_class(json.loads(json.dumps(result)))
+    assert counted_scores(counts.sum(0)).mean_iou == result["scores"]["mean_iou"]
 
 
 def test_all_stages_together_are_no_worse_than_the_best(folders: Path) -> None:
@@ -103,22 +102,38 @@ def test_records_make_the_scores_of_segmentation(folders: Path, tmp_path: Path) 
     text = (tmp_path / "out" / "r.json").read_text()
     assert json.loads(text) == result
     assert sum(line.startswith('    {"image"') for line in text.splitlines()) == 5
-    scores = segmentation_scores(confusions(result).sum(0))
+    scores = counted_scores(counts_by_class(result).sum(0))
     assert scores.mean_iou == result["mean_iou"] == result["scores"]["mean_iou"]
     with pytest.raises(DenseCLError, match="few-shot has no confusion matrices"):
-        confusions({"task": "few-shot", "records": [{"image": "x", "accuracy": 1}]})
+        counts_by_class({"task": "few-shot", "records": [{"image": "x", "accuracy": 1}]})
+
+
+def test_confusions_of_other_classes_are_refused() -> None:
+    record = {"image": "x", "confusion": [[0, 0, 4], [3, 0, 1]]}
+    with pytest.raises(DenseCLError, match="of 'x' has classes beyond the 3 that the settings"):
+        counts_by_class({"task": "segmentation", "settings": {"classes": 3}, "records": [record]})
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_segmentation, evaluate_retrieval])
+def test_photos_to_learn_from_are_none_to_be_scored(
+    folders: Path, tmp_path: Path, evaluate: Callable
+) -> None:
+    (tmp_path / "linked").symlink_to(folders / "images" / "train")
+    same = MaskFolders.find(tmp_path / "linked", folders / "masks" / "train", 3, [VOID])
+    with pytest.raises(DenseCLError, match="is among the training images and among the test im"):
+        evaluate(Colours(), find(folders, "train"), same, size=(64, 64))
 
 
 def test_wrong_settings_are_named(folders: Path) -> None:
-    test = find(folders, "test")
+    train, test = find(folders, "train"), find(folders, "test")
     with pytest.raises(DenseCLError, match="3 clusters are no more than the 3 classes"):
         evaluate_clustering(Colours(), test, [3])
     with pytest.raises(DenseCLError, match="1000 clusters of 320 patches"):
         evaluate_clustering(Colours(), test, [1000], size=(64, 64))
     with pytest.raises(DenseCLError, match="memory of 4 patches is less than one"):
-        evaluate_retrieval(Colours(), test, test, memory=4)
+        evaluate_retrieval(Colours(), train, test, memory=4)
     with pytest.raises(DenseCLError, match="2 class names were given for 3 classes"):
-        evaluate_retrieval(Colours(), test, test, (64, 64), classes=["a", "b"])
+        evaluate_retrieval(Colours(), train, test, (64, 64), classes=["a", "b"])
 
 
 def test_records_name_photos_the_same_from_everywhere(folders: Path, monkeypatch) -> None:

@@ -96,7 +96,9 @@ def test_a_damaged_part_is_computed_again(pictures, tmp_path):
     assert module.seen == 4
 
 
-@pytest.mark.parametrize("change", ["weights", "mean", "size", "preparation", "image", "code"])
+@pytest.mark.parametrize(
+    "change", ["weights", "mean", "size", "preparation", "image", "code", "library"]
+)
 def test_whatever_decides_the_features_makes_new_ones(pictures, tmp_path, monkeypatch, change):
     extract(Counting(), pictures, tmp_path / "c")
     module = Counting(2.0 if change == "weights" else 1.0)
@@ -112,6 +114,8 @@ def test_whatever_decides_the_features_makes_new_ones(pictures, tmp_path, monkey
         os.utime(file, ns=(1, 1))
     if change == "code":
         monkeypatch.setattr(feature_store, "_CODE", ("evaluation/features.py",))
+    if change == "library":
+        monkeypatch.setattr("PIL.__version__", "0.0")
     found = extract(module, pictures, tmp_path / "c")
     assert module.seen == 11
     fresh = Counting(2.0 if change == "weights" else 1.0)
@@ -169,4 +173,11 @@ def test_arrays_are_known_by_their_pixels():
     other = images.copy()
     other[1, 3, 3, 2] = 1
     first, second = (Pictures(ArraySource(x, "t"), "square", (8, 8)) for x in (images, other))
-    assert first.fingerprint() != second.fingerprint()
+    assert first.facts() != second.facts()
+
+
+def test_the_request_names_all_code_and_libraries_that_decide(pictures):
+    wanted = feature_store.request(FrozenBackbone.wrap(Counting()), pictures.facts())
+    assert set(wanted["versions"]) == {"torch", "torchvision", "timm", "numpy", "opencv", "pillow"}
+    root = Path(feature_store.dense_cl.__file__).parent
+    assert all((root / name).exists() for name in feature_store._CODE)

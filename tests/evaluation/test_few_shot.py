@@ -1,6 +1,7 @@
 """Few-shot on colours, on noise, and from the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,20 @@ def test_episodes_are_the_same_for_all_seeds_of_pretraining() -> None:
     assert first == again != other
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_settings_tell_one_data_set_from_another() -> None:
+    settings = dict(way=3, shot=1, query=3, episodes=2, size=8)
+    grey = images(5)
+    others = LabelledImages(grey.source, (*grey.names[:-1], grey.names[0]))
+    first, again, other = (
+        evaluate_few_shot(Identity(), each, **settings)["settings"] for each in (grey, grey, others)
+    )
+    assert first == again
+    assert {key for key in first if first[key] != other[key]} == {"data"}
+
+
+def test_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import cv2
 
     for split in ("one", "two"):
@@ -67,5 +81,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(out.read_text())
     assert result["settings"]["images"] == 16 and result["scores"]["accuracy"] == 1.0
     assert "2-way 3-shot  100.00 +- 0.00" in capsys.readouterr().out
+    # From another folder the images have the same names.
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--images", "one", "two", *episode, "--out", "again.json"]) == 0
+    again = json.loads(Path("again.json").read_text())
+    assert again["settings"] == result["settings"]
+    assert main([*words, "--images", "one", "one", *episode]) == 2
+    assert re.search(r"one/dark/0\.png' is there twice", capsys.readouterr().err)
     assert main([*words, *paths, *episode[:-4], "--query", "6"]) == 2
     assert "only 0 of 2 classes have so many" in capsys.readouterr().err

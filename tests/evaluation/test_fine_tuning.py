@@ -134,6 +134,33 @@ def test_a_rate_that_diverges_costs_only_itself() -> None:
         evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, [1e30, 1e31], [0.0])
 
 
+def test_a_killed_run_goes_on_with_the_next_setting(tmp_path: Path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    trained: list[float] = []
+    monkeypatch.setattr(
+        fine_tuning, "fine_tune", lambda *given: trained.append(given[4]) or fine_tune(*given)
+    )
+    rates, module = [1e30, 0.1, 0.01], Tiny()
+
+    def killed(line: str) -> None:
+        if line.startswith("rate 0.01"):
+            raise KeyboardInterrupt
+
+    def run(recipe: Recipe = RECIPE, progress=lambda line: None, cache=tmp_path):
+        trained.clear()
+        data = splits()
+        return evaluate_fine_tuning(module, data, "top-1", recipe, rates, [0], progress, cache)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(progress=killed)
+    result = run()
+    assert trained == [0.01, result["fit"]["rate"]]
+    assert result == run(cache=None)
+    assert run() == result and trained == [result["fit"]["rate"]]
+    run(dataclasses.replace(RECIPE, steps=11))
+    assert trained[:3] == rates
+
+
 def test_an_image_that_cannot_be_read_stops_before_training(monkeypatch) -> None:
     broken = splits()
 

@@ -78,3 +78,11 @@ def test_fingerprints_follow_what_decides_the_features() -> None:
     first, again, other = (open_backbone("random", seed)[1].fingerprint for seed in (0, 0, 1))
     assert first == again != other
     assert open_backbone(torchvision.models.resnet18())[0] == "ResNet"
+
+
+def test_a_module_goes_on_training_after_it_was_looked_at() -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).train()
+    _, frozen = open_backbone(module)
+    assert not frozen.module.training
+    assert module.training and module[1].training
+    assert all(parameter.requires_grad for parameter in module.parameters())

@@ -1,6 +1,8 @@
 """Invariance scores against reference vectors, closed forms, and backbones of known invariance."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.invariance import (
     TRANSFORMS,
     ImageSets,
@@ -21,6 +24,7 @@ from dense_cl.evaluation.invariance import (
     evaluate_invariance,
     firing_rates,
     folder_sets,
+    reference_sets,
     scene_sets,
     transform_sets,
 )
@@ -194,7 +198,7 @@ def test_a_backbone_is_invariant_to_what_it_cannot_see(tmp_path: Path) -> None:
     groups = {
         name: transform_sets(source, range(12), name, 4, 24) for name in ("flip", "rotation", "hue")
     }
-    reference = [torch.stack([groups["flip"].load(i)[0] for i in range(12)])]
+    reference = reference_sets(source, 24)
     colour = evaluate_invariance(MeanColour(), groups, reference, {"size": 24})
     mirrored = groups["flip"].load(0).float().mean(dim=(1, 2))
     assert torch.equal(mirrored[0], mirrored[1])
@@ -251,7 +255,7 @@ def test_a_result_names_its_backbone(tmp_path: Path) -> None:
         ("random:resnet18", "random:resnet18", {"permuted"}),
         (Average(), "Average", {"permuted"}),
     ]:
-        result = evaluate_invariance(backbone, groups, [pictures.flatten(0, 1)], {})
+        result = evaluate_invariance(backbone, groups, None, {})
         assert result["backbone"] == name and set(result["nulls"]) == nulls
 
 
@@ -263,15 +267,19 @@ def test_classes_share_a_firing_score() -> None:
         def forward(self, image: Tensor) -> tuple[Tensor, ...]:
             return (image.flatten(1)[:, :30, None, None],)
 
-    result = evaluate_invariance(Wide(), {"sets": sets}, [pictures.flatten(0, 1)], {})
+    result = evaluate_invariance(Wide(), {"sets": sets}, None, {})
     assert result["scores"].keys() == {"sets_cosine", "sets_firing10", "sets_firing25"}
     assert "sets_firing10" not in result["records"][0] and len(result["records"]) == 4
+    # With a single class, or none, sets are compared with one another.
+    single = evaluate_invariance(Wide(), {"sets": replace(sets, classes=("x",) * 4)}, None, {})
+    assert single == evaluate_invariance(Wide(), {"sets": replace(sets, classes=())}, None, {})
+    assert "sets_firing10" in single["records"][0]
 
 
 def test_sets_that_show_the_same_have_no_interval() -> None:
     pictures = torch.randint(0, 255, (4, 1, 8, 8, 3), dtype=torch.uint8)
     copies = ImageSets(tuple("abcd"), lambda i: pictures[i].repeat(2, 1, 1, 1))
-    result = evaluate_invariance(Average(), {"copies": copies}, [pictures.flatten(0, 1)], {})
+    result = evaluate_invariance(Average(), {"copies": copies}, None, {})
     assert result["scores"]["copies_cosine"] == pytest.approx(1)
     assert result["intervals"]["copies_cosine"] == [None, None]
 
@@ -288,9 +296,66 @@ def test_wrong_sets_are_named(tmp_path: Path) -> None:
         transform_sets(source, [0], "hue", 1, 16)
     with pytest.raises(DenseCLError, match="no image lies beside"):
         folder_sets(tmp_path / "flat", 16)
+    with pytest.raises(DenseCLError, match="'hue' has a single set of images"):
+        one = transform_sets(source, [0], "hue", 4, 16)
+        evaluate_invariance(Average(), {"hue": one}, None, {})
     photos(tmp_path / "few" / "one", 3)
     with pytest.raises(DenseCLError, match="1 folders of two images"):
         folder_sets(tmp_path / "few", 16)
+
+
+def test_features_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of scenes, transforms, folders and the reference; by the backbone and by its null."""
+    torch.manual_seed(7)  # not the null
+    file = tmp_path / "mine.pth"
+    torch.save(build_backbone({"type": "ResNet", "depth": 18}).state_dict(), file)
+    source = FolderSource(photos(tmp_path / "p", 3))
+    folder = objects(tmp_path / "o")
+
+    def groups(steps: int = 3) -> dict[str, ImageSets]:
+        return {
+            "occlusion": scene_sets("occlusion", 2, steps, 32),
+            "flip": transform_sets(source, [0, 2], "flip", 2, 32),
+            "sets": folder_sets(folder, 32),
+        }
+
+    seen = []
+    run = FrozenBackbone.pooled
+    monkeypatch.setattr(FrozenBackbone, "pooled", lambda f, x: seen.append(len(x)) or run(f, x))
+
+    def evaluate(sets: dict[str, ImageSets], seed: int = 0, cached: bool = True) -> dict:
+        seen.clear()
+        cache = tmp_path / "cache" if cached else None
+        return evaluate_invariance(file, sets, reference_sets(source, 32), {}, seed, cache)
+
+    first = evaluate(groups())
+    assert sum(seen) == 2 * (2 * 3 + 2 * 2 + 4 * 3 + 3)
+    assert evaluate(groups(), cached=False) == first  # not kept, the same to the last digit
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderSource, "load", None)  # nothing is read
+        assert evaluate(groups()) == first and not seen
+    # Only what changes is computed again: the null of another seed, a factor, a photo.
+    evaluate(groups(), seed=1)
+    assert sum(seen) == 2 * 3 + 2 * 2 + 4 * 3 + 3
+    evaluate(groups(steps=4))
+    assert sum(seen) == 2 * (2 * 4)
+    os.utime(folder / "object2" / "1.png", ns=(1, 1))
+    evaluate(groups())
+    assert sum(seen) == 2 * (4 * 3)
+    os.utime(tmp_path / "p" / "2.png", ns=(1, 1))
+    evaluate(groups())
+    assert sum(seen) == 2 * (2 * 2 + 3)
+
+
+def test_sets_of_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The layout of classes with a single one, as ``sets/car/<instance>``."""
+    objects(tmp_path / "sets" / "car")
+    command = ["evaluate", "invariance", "--backbone", "random", "--size", "32", "--sets"]
+    outputs = []
+    for folder in (tmp_path / "sets", tmp_path / "sets" / "car"):
+        assert main([*command, str(folder)]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] and "sets_firing10" in outputs[0]
 
 
 def test_command_line(tmp_path: Path, capsys) -> None:

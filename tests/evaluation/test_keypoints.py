@@ -1,6 +1,8 @@
 """Key points found again: exact answers on coordinates, the tolerance, the file, the command."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,13 @@ from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.keypoint_objects import read_objects
 from dense_cl.evaluation.keypoint_transfer import correct_points, transfer_points
 from dense_cl.evaluation.keypoints import choose_pairs, evaluate_keypoints
+from dense_cl.evaluation.results import write_result
+from dense_cl.report.compare import compare
+from dense_cl.report.compare_results import read_results
 
 SIDE = 64  # of the boxes
 
@@ -64,14 +70,38 @@ def annotations(tmp_path: Path) -> Path:
 def test_points_are_found_where_the_features_are_the_same(annotations: Path) -> None:
     crops = read_objects(annotations)
     assert len(crops) == 4  # without the crowd, and the one whose points are not labelled
-    result = evaluate_keypoints(Place(), crops, pairs=10, size=SIDE)
-    assert result["scores"]["pck"] == 1.0 and len(result["records"]) == 10
-    assert {record["points"] for record in result["records"]} == {3, 4}
-    # Half of the objects have their features turned: those between light and dark go wrong.
-    wrong = evaluate_keypoints(Place(wrong=True), crops, pairs=40, size=SIDE)
-    for record in wrong["records"]:
-        first, second = (int(part.split(".png")[0][-1]) for part in record["image"].split(" -> "))
-        assert (record["pck"] == 1.0) == (first % 2 == second % 2)
+    result = evaluate_keypoints(Place(), crops, pairs=4, size=SIDE)
+    assert result["scores"]["pck"] == 1.0
+    assert all(record["points"] in (3, 4) for record in result["records"])
+
+
+def test_a_record_is_of_a_photo_and_its_pairs(annotations: Path) -> None:
+    crops = read_objects(annotations)
+    # Half of the objects have their features turned: pairs of light and dark go wrong.
+    result = evaluate_keypoints(Place(wrong=True), crops, pairs=1000, size=SIDE)
+    records = result["records"]
+    assert [record["image"] for record in records] == [f"{i}.png" for i in range(4)]
+    assert result["settings"]["pairs"] == 12  # there are no more
+    assert [record["pairs"] for record in records] == [3] * 4
+    assert [record["points"] for record in records] == [11, 11, 11, 9]
+    assert [record["pck"] for record in records] == [pytest.approx(1 / 3)] * 4
+    content = json.loads(annotations.read_text())
+    del content["annotations"][3]  # a light one
+    annotations.write_text(json.dumps(content))
+    result = evaluate_keypoints(Place(wrong=True), read_objects(annotations), size=SIDE)
+    assert [record["pck"] for record in result["records"]] == [0.5, 0, 0.5]
+    assert result["scores"]["pck"] == pytest.approx(1 / 3)
+
+
+def test_names_do_not_depend_on_where_the_photos_lie(
+    annotations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "other" / "place"
+    shutil.copytree(annotations.parent, there, ignore=shutil.ignore_patterns("other"))
+    first = evaluate_keypoints(Place(), read_objects(annotations), size=32)
+    monkeypatch.chdir(there)
+    second = evaluate_keypoints(Place(), read_objects("points.json"), size=32)
+    assert first["records"] == second["records"]
 
 
 def test_a_point_goes_to_the_most_similar_place() -> None:
@@ -92,10 +122,41 @@ def test_tolerance_is_a_part_of_the_larger_side() -> None:
 
 def test_pairs_are_of_different_photos_and_follow_the_seed(annotations: Path) -> None:
     crops = read_objects(annotations)
-    pairs = choose_pairs(crops, 50, seed=0)
-    assert len(pairs) == 50 and all(first != second for first, second in pairs)
-    assert {first for first, _ in pairs} == {0, 1, 2, 3}
-    assert pairs == choose_pairs(crops, 50, seed=0) != choose_pairs(crops, 50, seed=1)
+    pairs = choose_pairs(crops, 8, seed=0)
+    assert len(set(pairs)) == 8 and all(first != second for first, second in pairs)
+    firsts = [first for first, _ in pairs]
+    assert sorted(firsts[:4]) == sorted(firsts[4:]) == [0, 1, 2, 3]  # in turns
+    assert pairs == choose_pairs(crops, 8, seed=0) != choose_pairs(crops, 8, seed=1)
+    every = choose_pairs(crops, 1000, seed=0)
+    assert sorted(every) == [(i, j) for i in range(4) for j in range(4) if i != j]
+
+
+def test_objects_of_one_photo_share_its_turns_and_are_no_pair(annotations: Path) -> None:
+    content = json.loads(annotations.read_text())
+    content["annotations"].append(dict(content["annotations"][0], bbox=[1, 1, SIDE, SIDE]))
+    annotations.write_text(json.dumps(content))
+    crops = read_objects(annotations)  # the last is in the photo of the first
+    assert len(crops) == 5
+    every = set(choose_pairs(crops, 1000, seed=0))
+    assert len(every) == 5 * 4 - 2 and not every & {(0, 4), (4, 0)}
+    turns = [crops.objects[first].image for first, _ in choose_pairs(crops, 4, seed=0)]
+    assert sorted(turns) == [0, 1, 2, 3]
+
+
+def test_a_photo_that_changes_makes_new_features(annotations: Path, tmp_path: Path) -> None:
+    crops = read_objects(annotations)
+    extraction = Extraction(tmp_path / "cache")
+    before = evaluate_keypoints(Place(), crops, size=32, extraction=extraction)
+    photo = tmp_path / "1.png"
+    Image.fromarray(np.zeros((100, 120, 3), np.uint8)).save(photo)
+    size = photo.stat().st_size
+    stamp, fingerprint = crops.stamp(), crops.fingerprint()
+    os.utime(photo, ns=(1, 1))  # the size stays
+    assert photo.stat().st_size == size
+    assert crops.stamp() != stamp and crops.fingerprint() == fingerprint
+    again = evaluate_keypoints(Place(), crops, size=32, extraction=extraction)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert before["scores"] == again["scores"]
 
 
 def test_seeds_of_pretraining_can_be_compared(annotations: Path, tmp_path: Path) -> None:
@@ -116,8 +177,24 @@ def test_seeds_of_pretraining_can_be_compared(annotations: Path, tmp_path: Path)
     numbers = tmp_path / "numbers.json"
     assert main(["compare", str(tmp_path / "results"), "--json", str(numbers)]) == 0
     (task,) = json.loads(numbers.read_text())["tasks"]
-    # More pairs than there are different ones: each is a record of its own.
-    assert task["methods"][0]["seeds"] == [0, 1] and task["images"] == 20
+    # More pairs than there are different ones, of four photos: these are what was measured.
+    assert task["methods"][0]["seeds"] == [0, 1] and task["images"] == 4
+    assert task["unit"] == "query photos"
+
+
+def test_a_verdict_says_what_was_resampled(annotations: Path, tmp_path: Path) -> None:
+    content = json.loads(annotations.read_text())
+    del content["annotations"][3]
+    annotations.write_text(json.dumps(content))
+    files = []
+    for name, wrong in (("good", False), ("turned", True)):
+        result = evaluate_keypoints(Place(wrong), read_objects(annotations), size=SIDE)
+        files.append(f"{name}={tmp_path / name}.json")
+        write_result(result, tmp_path / f"{name}.json")
+    (entry,) = compare(read_results(files))["tasks"]
+    verdict = entry["comparisons"][0]["verdict"]
+    assert "only query photos were resampled" in verdict
+    assert verdict.endswith("the photos that they are matched with were not resampled")
 
 
 def test_wrong_files(annotations: Path, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.confusion import counted_scores
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.image_sets import Splits
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.many_shot import MAP, evaluate_many_shot
-from dense_cl.evaluation.results import confusions, write_result
+from dense_cl.evaluation.results import counts_by_class, write_result
 from dense_cl.sources.arrays import ArraySource
 
 COLOURS = {"blue": (255, 60, 60), "green": (60, 255, 60), "red": (60, 60, 255)}  # BGR
@@ -54,7 +54,7 @@ def test_colours_are_told_apart_and_the_records_make_the_scores(tmp_path: Path) 
     assert result["score"] == result["scores"]["mean_class_accuracy"] > 0.5
     values = [record["accuracy"] for record in result["records"]]
     assert np.mean(values) == result["scores"]["accuracy"] and len(values) == 24
-    again = segmentation_scores(confusions(result).sum(0))
+    again = counted_scores(counts_by_class(result).sum(0))
     assert again.mean_class_accuracy == result["score"]
     assert again.pixel_accuracy == pytest.approx(result["scores"]["accuracy"])
     assert result["records"][0]["image"] == "blue/0.png"
@@ -73,7 +73,7 @@ def test_the_weakest_of_equally_good_penalties_is_taken_and_training_includes_va
     assert set(result["val"].values()) == {1.0}
     assert result["fit"]["l2"] == 1e-3  # the first in ascending order
     # Refit on train + val: an outlier in val that train alone would not know moves the answer.
-    strange = LabelledImages(test.source, tuple("red" if n == "blue" else n for n in test.names))
+    strange = LabelledImages(val.source, tuple("red" if n == "blue" else n for n in val.names))
     other = evaluate_many_shot(
         Identity(), Splits.of(train, test, strange), size=16, penalties=[1.0]
     )
@@ -118,7 +118,9 @@ def test_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(DenseCLError, match="metric 'top 1' is not known. Did you mean 'top-1'"):
         evaluate_many_shot(Identity(), Splits.of(train, test, val), "top 1")
     with pytest.raises(DenseCLError, match="3 training images are too few"):
-        Splits.of(train.subset(3), train.subset(3))
+        Splits.of(train.subset(3), test)
+    with pytest.raises(DenseCLError, match=r"0\.png' is among the training .* and among the test"):
+        Splits.of(train, LabelledImages.find(tmp_path / "b" / ".." / "a"), val)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("mmseg", reason="MMSegmentation (the extra 'segmentation') i
 
 from dense_cl.cli import main
 from dense_cl.evaluation.mask_folders import VOID, MaskFolders
-from dense_cl.evaluation.results import confusions
+from dense_cl.evaluation.results import counts_by_class
 from dense_cl.evaluation.segmenter import config as segmenter
 from dense_cl.evaluation.segmenter.evaluate import evaluate_segmentation_fine_tuning
 from dense_cl.evaluation.segmenter.setup import import_mmseg
@@ -98,8 +98,8 @@ def test_colours_are_learnt_and_the_result_can_be_compared(folders, tmp_path, ca
     assert result["mean_iou"] > 0.85
     assert f"{100 * result['mean_iou']:.1f}" in capsys.readouterr().out
     assert set(result["iou"]) == {"red", "green", "blue"}
-    counts = confusions(result)
-    assert counts.sum((1, 2)).tolist() == [78 * 80] * 6  # at the masks' own size, without void
+    counts = counts_by_class(result)
+    assert counts[:, 1].sum(axis=1).tolist() == [78 * 80] * 6  # the masks' own size, no void
     (read,) = read_results([str(out)])
     assert (read.task, read.method, read.seed) == ("segmentation-fine-tuning", "random", 3)
     assert read.scores["mean_iou"] == result["scores"]["mean_iou"] == result["mean_iou"]

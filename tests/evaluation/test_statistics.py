@@ -134,9 +134,15 @@ def test_seeds_without_spread_leave_the_images():
 
 
 def confusions_of(*rows):
-    """Return (1, N, 2, 2) confusion matrices of photos; none means that the photo is all void."""
-    counts = [[[0, 0], [0, 0]] if row is None else [row, [0, 10]] for row in rows]
-    return np.array([counts], dtype=np.float64)
+    """Return (1, N, 3, 2) counts of photos' confusions; none means that the photo is all void."""
+    matrices = [[[0, 0], [0, 0]] if row is None else [row, [0, 10]] for row in rows]
+    return counted(np.array([matrices]))
+
+
+def counted(matrices):
+    """Return hits, pixels and predicted pixels of each class, (..., 3, K), of (..., K, K)."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return np.stack([hits, matrices.sum(axis=-1), matrices.sum(axis=-2)], axis=-2)
 
 
 def test_photos_without_labels_are_no_certainty():
@@ -195,11 +201,11 @@ def test_images_are_drawn_once_for_all_runs():
 
 def test_mean_iou_is_of_summed_confusions():
     counts = np.random.default_rng(0).integers(0, 9, size=(2, 6, 3, 3))
-    runs = Runs.of_confusions((0, 1), counts, "mean_iou")
+    runs = Runs.of_confusions((0, 1), counted(counts), "mean_iou")
     for score, confusions in zip(runs.scores_S, counts, strict=True):
         expected = segmentation_scores(torch.from_numpy(confusions.sum(axis=0))).mean_iou
         assert score == pytest.approx(expected, rel=1e-12)
-    alike = np.repeat(counts[:, :1], 6, axis=1)  # all images are the same
+    alike = counted(np.repeat(counts[:, :1], 6, axis=1))  # all images are the same
     assert Runs.of_confusions((0, 1), alike, "mean_iou").resampled(5, 0) == pytest.approx(
         np.tile(Runs.of_confusions((0, 1), alike, "mean_iou").scores_S, (5, 1))
     )

@@ -243,6 +243,23 @@ def test_images_are_the_same_for_all_results_that_have_records(write: Write) -> 
         read_results([str(file) for file in files])
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"confusion": [[0, 0, 9], [1, 0, 4]]}, {"confusion": [[0, 0, 8], [1, 1, 5]]}),
+        ({"labels": [1, 0], "logits": [0.1, 0.2]}, {"labels": [1, 1], "logits": [0.1, 0.2]}),
+    ],
+)
+def test_labels_are_the_same_for_all_results(write: Write, mine: Any, theirs: Any) -> None:
+    files = [
+        str(write(name, 0, np.zeros(1), records=[{"image": "x.jpg", **record}]))
+        for name, record in (("a", mine), ("b", theirs), ("c", mine))
+    ]
+    assert len(read_results([files[0], files[2]])) == 2
+    with pytest.raises(DenseCLError, match=r"b_seed0.*a_seed0.*'x\.jpg' has other labels in it"):
+        read_results(files)
+
+
 def test_confusions_make_mean_iou(write: Write) -> None:
     counts = np.random.default_rng(0).integers(0, 9, (60, 3, 3))
     scores = segmentation_scores(torch.from_numpy(counts.sum(axis=0)))

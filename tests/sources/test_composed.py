@@ -1,10 +1,15 @@
 """Sources of arrays, and sources made of others."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dense_cl.sources.arrays import ArraySource
+from dense_cl.sources.base import ImageSource
 from dense_cl.sources.chain import Chain
+from dense_cl.sources.files import FileSource
 from dense_cl.sources.selection import Selection
 
 
@@ -32,3 +37,18 @@ def test_fingerprints_tell_content_and_order_apart() -> None:
     assert Chain([first, second]).fingerprint() != Chain([second, first]).fingerprint()
     chosen = [Selection(first, order).fingerprint() for order in ([0, 1], [1, 0], [0, 1])]
     assert chosen[0] == chosen[2] != chosen[1]
+
+
+def test_stamps_tell_every_file_that_changes(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(1100)]  # more than a fingerprint looks at
+    for name in names:
+        (tmp_path / name).write_bytes(b"same size")
+    files = FileSource(tmp_path, names)
+    sources: list[ImageSource] = [files, Selection(files, [3, 1]), Chain([files, numbered(2, "a")])]
+    sources.append(Selection(sources[-1], [0]))
+    before = [(source.stamp(), source.fingerprint()) for source in sources]
+    os.utime(tmp_path / "7.png", ns=(1, 1))
+    for source, (stamp, fingerprint) in zip(sources, before, strict=True):
+        assert source.stamp() != stamp and source.fingerprint() == fingerprint
+    assert Selection(files, [3, 1]).stamp() != Selection(files, [1, 3]).stamp()
+    assert numbered(2, "a").stamp() == numbered(2, "a").fingerprint()

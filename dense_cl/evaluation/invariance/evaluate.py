@@ -1,7 +1,7 @@
 """Invariance of a backbone, beside a random network and shuffled sets."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from dense_cl.engine.state import versions
+from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import RANDOM, open_backbone, untrained
 from dense_cl.evaluation.invariance.firing import firing_rates
 from dense_cl.evaluation.invariance.image_sets import ImageSets
+from dense_cl.evaluation.invariance.set_features import set_features
 from dense_cl.evaluation.invariance.whitening import Whitening, cosines_within
 from dense_cl.evaluation.statistics import Runs, summary
 
@@ -23,9 +25,10 @@ Scores = dict[str, Tensor]  # (S,) by set, or (C,) by class
 def evaluate_invariance(
     backbone: str | Path | nn.Module,
     groups: Mapping[str, ImageSets],
-    reference: Iterable[Tensor],
+    reference: ImageSets | None,
     settings: Mapping[str, Any],
     seed: int = 0,
+    cache: Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure how alike features are within sets of images that differ in one thing.
@@ -35,15 +38,16 @@ def evaluate_invariance(
     - ``<group>_cosine``: mean whitened cosine (``Whitening``) of two images of a set, or of an
       original and its changed versions; averaged over sets. 0 is as far apart as any two images.
     - ``<group>_firing10`` and ``_firing25``: firing rate of the best neurons in a set, in percent
-      (``firing_rates``), averaged over sets, or over classes where there are any. For sets of three
-      images or more.
+      (``firing_rates``), averaged over sets, or over classes where there are several. For sets of
+      three images or more.
 
     Args:
         backbone: exported file, ``random[:ARCH]``, or a module with stage maps.
         groups: sets of images by the name of what changes in them.
-        reference: batches (N, H, W, 3) of the images that whitening is learnt from.
+        reference: images that whitening is learnt from; None for those of all groups.
         settings: what the images are, for the result.
         seed: of random weights and of the shuffle.
+        cache: folder where features are kept for the next time; None for none.
         progress: called with a line of text at each step.
 
     Returns:
@@ -56,29 +60,32 @@ def evaluate_invariance(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    few = [group for group, sets in groups.items() if len(sets.names) < 2]
+    if few:
+        raise DenseCLError(f"'{few[0]}' has a single set of images, and two are needed; give more.")
     name, frozen = open_backbone(backbone, seed)
     backbones = {"": frozen}
     if not isinstance(backbone, nn.Module) and str(backbone).partition(":")[0] != RANDOM:
         backbones["random_init"] = untrained(backbone, seed)
-    progress("features of the reference images")
-    batches = list(reference)
-    pooled = {name: [each.pooled(b) for b in batches] for name, each in backbones.items()}
-    whitenings = {name: Whitening.fit(torch.cat(parts)) for name, parts in pooled.items()}
+    features = {}
+    for group, sets in groups.items():
+        progress(f"features of {len(sets.names)} sets: {group}")
+        features[group] = set_features(backbones, sets, cache)
+    if reference is None:
+        learnt = {key: [f for each in features.values() for f in each[key]] for key in backbones}
+    else:
+        progress("features of the reference images")
+        learnt = set_features(backbones, reference, cache)
+    whitenings = {key: Whitening.fit(torch.cat(parts)) for key, parts in learnt.items()}
     found: dict[str, Scores] = {name: {} for name in (*backbones, "permuted")}
     curves = {}
     for group, sets in groups.items():
-        progress(f"features of {len(sets.names)} sets: {group}")
-        features: dict[str, list[Tensor]] = {name: [] for name in backbones}
-        for index in range(len(sets.names)):
-            images = sets.load(index)
-            for key, each in backbones.items():
-                features[key].append(each.pooled(images).double())
-        for key, by_set in features.items():
+        for key, by_set in features[group].items():
             found[key] |= _scores(group, by_set, sets, whitenings[key])
-        shuffled = _shuffled(features[""], seed)
+        shuffled = _shuffled(features[group][""], seed)
         found["permuted"] |= _scores(group, shuffled, sets, whitenings[""])
         if sets.strengths:
-            cosines_SK = _to_original(features[""], whitenings[""])
+            cosines_SK = _to_original(features[group][""], whitenings[""])
             curves[group] = {
                 "strength": list(sets.strengths),
                 "cosine": cosines_SK.mean(dim=0).tolist(),
@@ -110,7 +117,9 @@ def _scores(
     scores = {f"{group}_cosine": cosines}
     if max(len(part) for part in features) >= 3:
         order = {name: number for number, name in enumerate(dict.fromkeys(sets.classes))}
-        classes = torch.tensor([order[name] for name in sets.classes])[numbers] if order else None
+        # Of a single class there is nothing to be told from: sets are compared as without classes.
+        several = len(order) > 1
+        classes = torch.tensor([order[name] for name in sets.classes])[numbers] if several else None
         firing = firing_rates(flat, numbers, classes)
         for top in TOP:
             if top <= flat.shape[1]:

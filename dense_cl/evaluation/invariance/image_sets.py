@@ -10,10 +10,12 @@ from torch import Tensor
 
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.labelled_images import central_square
+from dense_cl.sources.base import ImageSource
 from dense_cl.sources.folder import FolderSource
 from dense_cl.sources.synthetic import FACTORS, render, sample_scene, sweep
 
 SPLIT = "invariance"  # of the scenes: none of these is ever trained on
+_BATCH = 32  # reference images that are read together
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class ImageSets:
         classes: S names of what the sets show, or none.
         strengths: how far each picture but the first is changed from the first; none if no picture
             of a set is the original of the others.
+        stamp: all that decides picture by picture what ``load`` gives, for caches; features of sets
+            without one are not kept.
     """
 
     names: tuple[str, ...]
     load: Callable[[int], Tensor]
     classes: tuple[str, ...] = ()
     strengths: tuple[float, ...] = ()
+    stamp: str = ""
 
 
 def scene_sets(factor: str, count: int, steps: int, size: int, seed: int = 0) -> ImageSets:
@@ -60,7 +65,8 @@ def scene_sets(factor: str, count: int, steps: int, size: int, seed: int = 0) ->
         pictures = [render(varied).image for varied in sweep(scene, factor, steps)]
         return torch.from_numpy(np.stack(pictures))
 
-    return ImageSets(tuple(f"scene {index:06d}" for index in range(count)), load)
+    stamp = f"{steps} steps of {factor} of scenes {SPLIT}, seed {seed}, {size} px"
+    return ImageSets(tuple(f"scene {index:06d}" for index in range(count)), load, stamp=stamp)
 
 
 def folder_sets(folder: str | Path, size: int) -> ImageSets:
@@ -97,4 +103,22 @@ def folder_sets(folder: str | Path, size: int) -> ImageSets:
         return torch.from_numpy(np.stack([central_square(p, size) for p in pictures]))
 
     classes = tuple(place.parts[0] for place in places) if depths == {2} else ()
-    return ImageSets(tuple(place.as_posix() for place in places), load, classes)
+    names = tuple(place.as_posix() for place in places)
+    return ImageSets(names, load, classes, stamp=f"sets of {source.stamp()}, {size} px")
+
+
+def reference_sets(source: ImageSource, size: int) -> ImageSets:
+    """Return the central squares of all images of a source, so many together.
+
+    Args:
+        source: what whitening is learnt from.
+        size: side of the squares.
+    """
+    starts = range(0, len(source), _BATCH)
+
+    def load(index: int) -> Tensor:
+        members = range(starts[index], min(starts[index] + _BATCH, len(source)))
+        return torch.from_numpy(np.stack([central_square(source.load(i), size) for i in members]))
+
+    names = tuple(f"from {start}" for start in starts)
+    return ImageSets(names, load, stamp=f"{_BATCH} together of {source.stamp()}, {size} px")

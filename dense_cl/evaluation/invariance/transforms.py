@@ -12,6 +12,7 @@ from dense_cl.evaluation.invariance.image_sets import ImageSets
 from dense_cl.evaluation.labelled_images import central_square
 from dense_cl.sources.base import ImageSource
 from dense_cl.sources.files import FileSource
+from dense_cl.sources.selection import Selection
 
 Change = Callable[[Tensor, float], Tensor]
 Strengths = Callable[[int], Sequence[float]]
@@ -94,4 +95,5 @@ def transform_sets(
 
     # Without the place of the folder, so that results of two machines meet.
     name = source.relative_name if isinstance(source, FileSource) else source.name
-    return ImageSets(tuple(map(name, indices)), load, strengths=strengths)
+    stamp = f"{transform} by {strengths} of {Selection(source, indices).stamp()}, {size} px"
+    return ImageSets(tuple(map(name, indices)), load, strengths=strengths, stamp=stamp)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import check_disjoint, identity
 from dense_cl.evaluation.examples import PHOTO, Examples
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
@@ -74,7 +76,9 @@ def evaluate_segmentation_fine_tuning(
         config, backbone, "mmseg", seed, work_dir, resume, amp, cfg_options, launcher
     )
     segmenter.score_once(cfg)
-    for split, folders in (("train", train), ("test", test)):
+    given = {"train": train, "test": test}
+    check_disjoint({split: folders.files() for split, folders in given.items() if folders})
+    for split, folders in given.items():
         if folders is not None:
             segmenter.set_folders(cfg, split, folders, classes)
     if iterations is not None:
@@ -94,10 +98,9 @@ def evaluate_segmentation_fine_tuning(
 
     records = counts.records() if counts else []
     examples.add_to(records, [PHOTO, "segmentation"])
-    # Results name images below the folder of all of them, so that those of two machines meet.
-    root = os.path.commonpath([os.path.dirname(file) for file in images["test"]])
+    below = dict(zip(images["test"], _below_root(images["test"]), strict=True))
     for record in records:
-        record["image"] = os.path.relpath(record["image"], root)
+        record["image"] = below[record["image"]]
     scores = plain_scores(counts.scores()) if counts else {}
     result = make_result(
         TASK,
@@ -111,7 +114,10 @@ def evaluate_segmentation_fine_tuning(
             "options": {key: str(value) for key, value in (cfg_options or {}).items()},
             "fraction": fraction,
             "classes": len(names),
+            "batch_size": get_world_size() * cfg.train_dataloader.batch_size,
+            "mixed_precision": cfg.optim_wrapper.type != "OptimWrapper",
             "images": {split: len(files) for split, files in images.items()},
+            "data": {split: identity(_below_root(files)) for split, files in images.items()},
             "ignore": sorted(test.ignore) if test else None,
         },
         **scores,
@@ -122,6 +128,12 @@ def evaluate_segmentation_fine_tuning(
     )
     result["versions"] |= {"mmcv": mmcv.__version__, "mmseg": mmseg.__version__}
     return result
+
+
+def _below_root(files: Sequence[str]) -> list[str]:
+    """Return paths from the folder of all files, so that results of two machines meet."""
+    root = os.path.commonpath([os.path.dirname(file) for file in files])
+    return [os.path.relpath(file, root) for file in files]
 
 
 def _run(cfg: Config, start: Start, examples: Examples) -> tuple[PixelCounts | None, list[str]]:

@@ -4,18 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.average_precision import Matches
 from dense_cl.evaluation.class_scores import resampled_average_precision_11
-from dense_cl.evaluation.confusion import segmentation_scores
+from dense_cl.evaluation.confusion import counted_scores
 from dense_cl.evaluation.panoptic_quality import COUNTS, panoptic_quality
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
-EPISODES = "episodes"
+EPISODES, QUERY_PHOTOS = "episodes", "query photos"
 _CHUNK = 64  # resamples whose weights are in memory at once
 
 
@@ -30,8 +29,8 @@ class Runs:
         weighted: maps weights (B, N), how often each image occurs in each of B samples, to scores
             (B, S) of these samples; None if nothing was recorded by image.
         lacking: why nothing was recorded by image, for verdicts.
-        unit: what an "image" is, for verdicts: ``images``, or ``EPISODES`` that are all drawn from
-            the same images.
+        unit: what an "image" is, for verdicts: ``images``, ``EPISODES`` that are all drawn from
+            the same images, or ``QUERY_PHOTOS`` that are all matched with the same photos.
     """
 
     seeds: tuple[int, ...]
@@ -77,25 +76,25 @@ class Runs:
         return cls.of_units(seeds, units, lambda totals: totals[..., 0] / units.shape[1])
 
     @classmethod
-    def of_confusions(cls, seeds: tuple[int, ...], confusions_SNKK: Array, name: str) -> "Runs":
-        """Take a score of summed confusion matrices (rows = truth).
+    def of_confusions(
+        cls, seeds: tuple[int, ...], counts_SN3K: NDArray[np.int64], name: str
+    ) -> "Runs":
+        """Take a score of summed confusion matrices.
 
         Args:
             seeds: S numbers.
-            confusions_SNKK: counts of each image.
+            counts_SN3K: of each image (see ``results.counts_by_class``).
             name: attribute of ``SegmentationScores``, such as ``mean_iou``.
         """
-        classes = confusions_SNKK.shape[-1]
+        shape = counts_SN3K.shape
 
         def score(totals: Array) -> Array:
-            flat = torch.from_numpy(totals.reshape(-1, classes, classes))
-            values = [getattr(segmentation_scores(confusion), name) for confusion in flat]
+            flat = totals.reshape(-1, *shape[2:])
+            values = [getattr(counted_scores(counts), name) for counts in flat]
             return np.array(values).reshape(totals.shape[:-1])
 
-        flat = np.asarray(confusions_SNKK, np.float64).reshape(
-            *confusions_SNKK.shape[:2], classes**2
-        )
-        return cls.of_units(seeds, flat, score)
+        units = np.asarray(counts_SN3K.reshape(*shape[:2], -1), np.float64)
+        return cls.of_units(seeds, units, score)
 
     @classmethod
     def of_matches(cls, seeds: tuple[int, ...], matches_S: Sequence[Matches], name: str) -> "Runs":

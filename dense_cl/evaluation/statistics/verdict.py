@@ -2,7 +2,13 @@
 
 from dense_cl.evaluation.statistics.difference import Difference
 from dense_cl.evaluation.statistics.estimate import ALPHA, POWER
-from dense_cl.evaluation.statistics.runs import EPISODES
+from dense_cl.evaluation.statistics.runs import EPISODES, QUERY_PHOTOS
+
+# What stands behind units of a kind, and is the same in all resamples.
+_FIXED = {
+    EPISODES: "the images that episodes are drawn from",
+    QUERY_PHOTOS: "the photos that they are matched with",
+}
 
 
 def verdict(
@@ -77,6 +83,6 @@ def _reservations(first: str, second: str, found: Difference) -> list[str]:
         said.append("all seeds show the same: their spread cannot be estimated")
     if not found.images:
         said.append(f"{found.lacking}: the images are taken as they are")
-    elif found.unit == EPISODES:
-        said.append("the images that episodes are drawn from were not resampled")
+    elif found.unit in _FIXED:
+        said.append(f"{_FIXED[found.unit]} were not resampled")
     return said
