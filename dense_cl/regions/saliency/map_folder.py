@@ -40,7 +40,7 @@ class MapFolder(RegionProvider):
     def __init__(self, provider: SaliencyProvider, folder: Path, source: ImageSource) -> None:
         self.provider, self.folder = provider, folder
         self.command = provider.command  # type: ignore[misc]
-        self._names = mask_names(source, provider)
+        self._source, self._names = source, mask_names(source, provider)
         made = {"settings": provider.settings(), "source": source.fingerprint()}
         _claim(folder, made)
 
@@ -49,9 +49,16 @@ class MapFolder(RegionProvider):
         return self.provider.settings()
 
     def missing(self) -> list[int]:
-        """Return the images that have no map yet."""
+        """Return the images that have no map yet, or were written after their map."""
         found, _ = find_masks(str(self.folder), self._names)
-        return [index for index, name in enumerate(self._names) if name not in found]
+
+        def written(name: str, index: int) -> bool:
+            if name not in found:
+                return False
+            made = os.stat(self.folder / found[name]).st_mtime_ns
+            return os.stat(self._source.name(index)).st_mtime_ns <= made
+
+        return [i for i, name in enumerate(self._names) if not written(name, i)]
 
     def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
         """Find the map, write it, and return its objects."""

@@ -91,6 +91,18 @@ def test_the_command(source, tmp_path, capsys):
     assert "maps: 1 new grey maps" in capsys.readouterr().out
     assert (maps / "deep/1.png").is_file()
 
+    # A photo that was written again, be it of the same size, gets another map.
+    (changed,) = [i for i in range(6) if source.name(i).endswith("/2.png")]
+    later = (maps / "2.png").stat().st_mtime + 9
+    os.utime(tmp_path / "images/2.png", (later, later))
+    (maps / "2.png").write_bytes((maps / "0.png").read_bytes())
+    assert main(["saliency", config, *common, "--maps", str(maps)]) == 0
+    assert "0 images done, 6 kept" in capsys.readouterr().out
+    given = SaliencyMasks(str(maps), **options)
+    given.bind(source)
+    image = source.load(changed)
+    np.testing.assert_array_equal(given(image, changed).label_map, direct[changed])
+
 
 def test_a_recipe_without_saliency_gets_some(source, tmp_path, capsys):
     config = recipe(source, tmp_path)
