@@ -240,9 +240,11 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     columns: list[list[Picture]] = []
     facts: dict[str, Any] = {}
     titles = []
+    objectives = dict(_untrained(seen.config, seed).named_objectives())
     for when, backbone in backbones(seen.config, file, seed).items():
         stages = [backbone.stages(view.image) for view in (left, right)]
-        objectives = _objectives(seen.config, file if when == AFTER else None, seed)
+        if when == AFTER and file is not None:
+            objectives |= _trained(objectives, file)
         for name, (provider, objective) in _providers(objectives).items():
             features = [
                 objective.matched(ViewFeatures(maps, view))
@@ -256,12 +258,11 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
     return Drawing(tile(rows, titles), {"images": seen.names, "providers": facts})
 
 
-def _objectives(config: Config, file: str | Path | None, seed: int) -> dict[str, Objective]:
-    """Return the recipe's objectives; those that match projections as ``file`` has them."""
-    found = dict(_untrained(config, seed).named_objectives())
-    projecting = [name for name, objective in found.items() if objective.matches_projections]
-    if file is None or not projecting:
-        return found
+def _trained(objectives: Mapping[str, Objective], file: str | Path) -> dict[str, Objective]:
+    """Return the objectives that match projections, as a checkpoint has them."""
+    projecting = [name for name, objective in objectives.items() if objective.matches_projections]
+    if not projecting:
+        return {}
     trained = dict(load_learner(file).learner.eval().named_objectives())
     missing = [name for name in projecting if name not in trained]
     if missing:
@@ -269,7 +270,7 @@ def _objectives(config: Config, file: str | Path | None, seed: int) -> dict[str,
             f"'{file}' was trained without {missing[0]}, whose projections are matched: give a"
             " checkpoint of this recipe."
         )
-    return found | {name: trained[name] for name in projecting}
+    return {name: trained[name] for name in projecting}
 
 
 def _providers(

@@ -10,7 +10,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.class_scores import top_1
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
-from dense_cl.evaluation.image_sets import check_classes
+from dense_cl.evaluation.image_sets import check_classes, facts
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_predictions
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
 from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
@@ -98,8 +98,7 @@ def evaluate_classification(
         {
             "size": size,
             "classes": num_classes,
-            "images": {what: len(images) for what, images in sets.items()},
-            "data": {what: images.identity() for what, images in sets.items()},
+            **facts(sets),
             "l2": list(l2),
             "k": K,
             "temperature": TEMPERATURE,

@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 import PIL
 import torch
-import torchvision
 from numpy.typing import NDArray
 
 import dense_cl
@@ -49,20 +48,17 @@ def request(backbone: FrozenBackbone, what: Mapping[str, Any]) -> dict[str, Any]
         "backbone": backbone.fingerprint,
         **what,
         "code": _code_fingerprint(),
-        "versions": _versions(),
+        # Of what reads and resizes images and runs backbones. Our own is in the code, and MMEngine
+        # has no part in it: not those of a result (``engine.state.versions``).
+        "versions": {
+            "torch": str(torch.__version__),
+            "torchvision": version("torchvision"),  # importing it takes a second, and timm
+            "timm": version("timm"),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "pillow": PIL.__version__,
+        },
         "device": backbone.mean.device.type,
-    }
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what reads and resizes images and runs backbones."""
-    return {
-        "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
-        "timm": version("timm"),  # importing it takes a second
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "pillow": PIL.__version__,
     }
 
 

@@ -27,7 +27,7 @@ from dense_cl.evaluation.classifier_training import (
 )
 from dense_cl.evaluation.feature_store import FeatureStore, request
 from dense_cl.evaluation.frozen import open_backbone
-from dense_cl.evaluation.image_sets import Splits
+from dense_cl.evaluation.image_sets import Splits, facts
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.many_shot import MAP, label_records
 from dense_cl.evaluation.pictures import Pictures
@@ -77,13 +77,7 @@ def evaluate_fine_tuning(
         for index in range(len(images)):
             images.source.load(index)
     grid = [(rate, decay / rate) for rate in rates for decay in decays]
-    # All that decides a score, but for the rate and the decay.
-    size = (recipe.size, recipe.size)
-    wanted = {"task": "fine-tuning", "metric": metric, "recipe": asdict(recipe)} | {
-        what: {"classes": images.identity(), **Pictures(images.source, "square", size).facts()}
-        for what, images in splits.by_name().items()
-        if what != "test"
-    }
+    wanted = _wanted(splits, metric, recipe) if cache else {}
 
     def validation(rate: float, decay: float) -> float | None:
         store = None
@@ -132,10 +126,20 @@ def evaluate_fine_tuning(
             "steps": recipe.steps,
             "batch": BATCH,
             "classes": classes,
-            **splits.facts(),
+            **facts(splits.by_name()),
         },
         metric=metric,
         score=METRICS[metric](logits, targets["test"]),
         val={f"{rate:g}, {decay:g}": value for (rate, decay), value in val.items()},
         fit={"rate": chosen[0], "decay": chosen[1]},
     )
+
+
+def _wanted(splits: Splits, metric: str, recipe: Recipe) -> dict[str, Any]:
+    """Return all that decides a score on validation, but for backbone, rate and decay."""
+    size = (recipe.size, recipe.size)
+    return {"task": "fine-tuning", "metric": metric, "recipe": asdict(recipe)} | {
+        what: {"classes": images.identity(), **Pictures(images.source, "square", size).facts()}
+        for what, images in splits.by_name().items()
+        if what != "test"
+    }

@@ -53,14 +53,6 @@ class Splits:
         """Return the sets by what messages call them."""
         return {"training": self.train, "validation": self.val, "test": self.test}
 
-    def facts(self) -> dict[str, dict[str, int | str]]:
-        """Return what the settings of a result say of the sets."""
-        sets = self.by_name().items()
-        return {
-            "images": {what: len(images) for what, images in sets},
-            "data": {what: images.identity() for what, images in sets},
-        }
-
     def targets(self, multi_label: bool) -> tuple[dict[str, Tensor], int]:
         """Return (N,) class numbers of each set, or (N, K) of 0 and 1; and K."""
         numbered = class_members if multi_label else class_numbers
@@ -68,6 +60,14 @@ class Splits:
         targets = numbered(*(images.names for images in sets.values()))
         classes = targets[0].shape[1] if multi_label else max(int(t.max()) for t in targets) + 1
         return dict(zip(sets, targets, strict=True)), classes
+
+
+def facts(sets: Mapping[str, LabelledImages]) -> dict[str, dict[str, int | str]]:
+    """Return what the settings of a result say of the sets, by what messages call them."""
+    return {
+        "images": {what: len(images) for what, images in sets.items()},
+        "data": {what: images.identity() for what, images in sets.items()},
+    }
 
 
 def check_classes(sets: Mapping[str, LabelledImages]) -> None:

@@ -17,7 +17,7 @@ from dense_cl.errors import DenseCLError, nearest
 from dense_cl.evaluation.class_scores import METRICS
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
-from dense_cl.evaluation.image_sets import Splits
+from dense_cl.evaluation.image_sets import Splits, facts
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
 from dense_cl.evaluation.logistic import fit_path, l2_grid
@@ -87,7 +87,7 @@ def evaluate_many_shot(
             "size": size,
             "metric": metric,
             "classes": classes,
-            **splits.facts(),
+            **facts(splits.by_name()),
             "l2": grid,
         },
         metric=metric,

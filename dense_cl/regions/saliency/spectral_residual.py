@@ -35,7 +35,8 @@ class SpectralResidual(SaliencyProvider):
 
     def saliency(self, image: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
         """Return a map of ``width`` columns."""
-        height = max(3, round(image.shape[0] * self.width / image.shape[1]))
+        rows = max(1, round(image.shape[0] * self.width / image.shape[1]))
+        height = max(3, rows)  # of the spectrum, which is averaged over 3
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, (self.width, height), interpolation=cv2.INTER_AREA)
         if small.min() == small.max():  # the residual of rounding errors
@@ -48,7 +49,6 @@ class SpectralResidual(SaliencyProvider):
         phase = spectrum / np.maximum(amplitude, 1e-12)
         back = np.abs(np.fft.ifft2(np.exp(residual) * phase)) ** 2
         smooth = cv2.GaussianBlur(back, (11, 11), self.sigma, borderType=cv2.BORDER_CONSTANT)
-        rows = max(1, round(image.shape[0] * self.width / image.shape[1]))
-        if rows < height:  # so wide that its spectrum needed more rows than the map may have
+        if rows < height:
             smooth = cv2.resize(smooth, (self.width, rows), interpolation=cv2.INTER_AREA)
         return stretched(np.asarray(smooth, dtype=np.float64))
