@@ -58,7 +58,7 @@ REQUIRES = [
 ]
 # Pure Python, 25 MB with what it brings; the tests exercise it.
 SEGMENTATION = ["onedl-mmsegmentation>=1.4.2,<1.5"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4", *SEGMENTATION]
+TEST = ["pytest>=9", "hypothesis>=6.100", "scikit-learn>=1.4", *SEGMENTATION]
 TRACKING = ["tensorboard>=2.16", "wandb>=0.17", "mlflow>=2.14"]
 DOCS = ["mkdocs>=1.6"]
 DEV = [*TEST, "ruff>=0.9", "mypy>=1.13"]
