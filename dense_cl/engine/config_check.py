@@ -173,11 +173,12 @@ def _check_typed(name: str, value: Mapping[str, Any], path: str) -> list[str]:
         Accepted(types, allowed.required, allowed.open),
         _PROVIDED.get(name, set()),
         path,
+        f" ({getattr(kind, '__name__', kind)})",
     )
 
 
 def _check_arguments(
-    value: Mapping[str, Any], allowed: Accepted, provided: set[str], path: str
+    value: Mapping[str, Any], allowed: Accepted, provided: set[str], path: str, of: str = ""
 ) -> list[str]:
     problems = [
         f"{path}.{name} is missing" for name in sorted(allowed.required - provided - set(value))
@@ -188,7 +189,7 @@ def _check_arguments(
             problems += _check_value(f"{path}.{key}", item, allowed.types[key])
             problems += _check(key, item, f"{path}.{key}")
         elif not allowed.open:
-            problems.append(f"{path} has no '{key}'.{nearest(str(key), choices)}")
+            problems.append(f"{path}{of} has no '{key}'.{nearest(str(key), choices)}")
     return problems
 
 
