@@ -14,6 +14,28 @@ class DenseCLError(Exception):
     """
 
 
+def check_positive(owner: str, **options: float) -> None:
+    """Check that options are above 0.
+
+    Raises:
+        DenseCLError: names the first that is not.
+    """
+    for name, value in options.items():
+        if not value > 0:
+            raise DenseCLError(f"{owner}: {name}={value}; it is above 0.")
+
+
+def check_share(owner: str, **options: float) -> None:
+    """Check that options lie in [0, 1].
+
+    Raises:
+        DenseCLError: names the first that does not.
+    """
+    for name, value in options.items():
+        if not 0 <= value <= 1:
+            raise DenseCLError(f"{owner}: {name}={value}; it lies between 0 and 1.")
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest valid name, or else all if they are few.
 

@@ -133,9 +133,34 @@ def check_config(cfg: Config) -> None:
             problems += _check_value(name, value, _PLAIN[name])
         else:
             problems += _check(name, value, name)
+    problems += _not_twice(settings)
     if problems:
         where = f"config '{cfg.filename}'" if cfg.filename else "config"
         raise DenseCLError(f"{where}: " + "\n  ".join(problems))
+
+
+def _not_twice(settings: Mapping[str, Any]) -> list[str]:
+    """Find what cannot be differentiated twice, as the objective of attention needs it."""
+    model = settings.get("model")
+    listed = model.get("objectives") if isinstance(model, Mapping) else None
+    attention = [
+        objective
+        for objective in (listed if isinstance(listed, Sequence) else ())
+        if isinstance(objective, Mapping) and objective.get("type") == "GradCAMAttention"
+    ]
+    problems = []
+    if attention and settings.get("compile"):
+        problems.append(
+            "compile: torch.compile cannot differentiate twice, which GradCAMAttention needs; leave"
+            " compile out"
+        )
+    before_last = any(objective.get("layer", -1) != -1 for objective in attention)
+    if before_last and settings.get("activation_checkpointing"):
+        problems.append(
+            "activation_checkpointing: GradCAMAttention looks at a layer before the last, to which"
+            " no gradient leads through checkpoints; leave it out, or set layer=-1"
+        )
+    return problems
 
 
 def _check(name: str, value: Any, path: str) -> list[str]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
+# Modules of object, Protocol and nn.Module, whose constructors take *args and **kwargs and refuse
+# whatever is in them.
+_TAKE_NOTHING = ("builtins", "typing", "torch.nn.modules.module")
 _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -30,7 +33,11 @@ def accepted(target: Callable[..., Any]) -> Accepted:
     """Collect what ``target`` takes; for a class, ``**kwargs`` is followed up its ancestors."""
     constructors: list[Callable[..., Any]] = [target]
     if inspect.isclass(target):
-        constructors = [c.__dict__["__init__"] for c in target.__mro__ if "__init__" in c.__dict__]
+        constructors = [
+            c.__dict__["__init__"]
+            for c in target.__mro__
+            if "__init__" in c.__dict__ and c.__module__ not in _TAKE_NOTHING
+        ]
     found: dict[str, Any] = {}
     required: set[str] = set()
     for constructor in constructors:
@@ -43,7 +50,7 @@ def accepted(target: Callable[..., Any]) -> Accepted:
                     required.add(name)
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             return Accepted(found, frozenset(required), False)
-    return Accepted(found, frozenset(required), True)
+    return Accepted(found, frozenset(required), bool(constructors))
 
 
 def _hints(constructor: Callable[..., Any]) -> dict[str, Any]:

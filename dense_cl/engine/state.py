@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mmengine
@@ -95,7 +96,7 @@ def restore(runner: "PretrainRunner", checkpoint: dict[str, Any], name: str) -> 
             f"'{name}' is not a pretraining checkpoint: it has no {', '.join(sorted(missing))}. "
             "To start a new run from weights, set load_from instead of --resume."
         )
-    _check_same_recipe(json.loads(checkpoint["meta"]["recipe"]), _recipe(runner), name)
+    check_same_run(json.loads(checkpoint["meta"]["recipe"]), _recipe(runner), name)
     load_weights(runner, checkpoint, name)
     runner.optim_wrapper.load_state_dict(checkpoint["optimizer"])
     for scheduler, state in zip(
@@ -185,8 +186,8 @@ def versions() -> dict[str, str]:
     )
 
 
-def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
-    """Flatten what decides the weights to {dotted key: plain value}."""
+def flatten(cfg: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
+    """Return parts of a recipe as {dotted key: plain value}, without what changes the speed."""
     flat: dict[str, Any] = {}
 
     def walk(value: Any, key: str) -> None:
@@ -200,8 +201,14 @@ def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
         else:
             flat[key] = value if isinstance(value, int | float | str) else str(value)
 
-    for part in _DECISIVE:
-        walk(runner.cfg.get(part), part)
+    for part in parts:
+        walk(cfg.get(part), part)
+    return flat
+
+
+def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
+    """Return what decides the weights."""
+    flat = flatten(runner.cfg, _DECISIVE)
     flat["data fingerprint"] = runner.data_fingerprint
     pairs = getattr(runner.train_dataloader.dataset, "pairs", None)
     if pairs is not None:
@@ -211,8 +218,18 @@ def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
     return flat
 
 
-def _check_same_recipe(theirs: dict[str, Any], ours: dict[str, Any], name: str) -> None:
-    different = [key for key in theirs | ours if theirs.get(key) != ours.get(key)]
+def check_same_run(theirs: Mapping[str, Any], ours: Mapping[str, Any], name: str) -> None:
+    """Check that a run that is resumed is the one that is asked for.
+
+    Args:
+        theirs: what decided the weights of the checkpoint.
+        ours: what would decide them now.
+        name: of the checkpoint, for the message.
+
+    Raises:
+        DenseCLError: they differ; says in what.
+    """
+    different = [key for key in dict.fromkeys((*theirs, *ours)) if theirs.get(key) != ours.get(key)]
     if different:
         details = "; ".join(
             f"{key} was {theirs.get(key, 'not set')!r} and is now {ours.get(key, 'not set')!r}"
@@ -221,6 +238,5 @@ def _check_same_recipe(theirs: dict[str, Any], ours: dict[str, Any], name: str) 
         more = f" (and {len(different) - 4} more)" if len(different) > 4 else ""
         raise DenseCLError(
             f"cannot resume from '{name}': {details}{more}. Resuming continues the same run; use "
-            "its settings (config.py in its folder), or start a new run from its weights with "
-            "load_from."
+            "its settings (config.py in its folder), or start a new run in another folder."
         )

@@ -1,5 +1,6 @@
 """The model that every pretraining method shares: encoders, and a list of objectives."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -91,7 +92,9 @@ class Learner(BaseModel):
         objective = OBJECTIVES.build(dict(cfg, in_channels=self.backbone.out_channels))
         name = objective.name or snake_case(type(objective).__name__)
         if name in self.objectives:
-            name = f"{name}_{sum(other.startswith(name) for other in self.objectives) + 1}"
+            name = next(
+                other for n in itertools.count(2) if (other := f"{name}_{n}") not in self.objectives
+            )
         self.objectives[name] = objective
         self.weights[name] = weight
 
@@ -100,6 +103,13 @@ class Learner(BaseModel):
             raise DenseCLError("model.objectives is empty: there is nothing to learn from.")
         for _, objective in self.named_objectives():
             objective.bind(self.backbone, dict(self.named_objectives()))
+        parts = [part for _, o in self.named_objectives() for part in o.detector_parts.values()]
+        twice = next((part for part in parts if parts.count(part) > 1), None)
+        if twice is not None:
+            raise DenseCLError(
+                f"two objectives train the {twice} of a detector, which can start from one only."
+                " Take one of them out of model.objectives."
+            )
         wanting = [n for n, o in self.named_objectives() if o.target_views and not self.target]
         if wanting:
             raise DenseCLError(
@@ -166,7 +176,7 @@ class Learner(BaseModel):
         _require_views(max(max(o.looked_at) for _, o in self.named_objectives()) + 1, len(views))
         for name, objective in self.named_objectives():
             looked_at = [views[v] for v in objective.looked_at]
-            _require_regions(name, objective.regions, looked_at)
+            require_regions(name, objective.regions, looked_at)
             _require_saliency(name, objective.saliency, looked_at)
             _require_images(name, objective, views)
         online = self.encoding.online(self.backbone, views, online_views)
@@ -241,12 +251,24 @@ def _require_views(needed: int, given: int) -> None:
         )
 
 
-def _require_regions(name: str, kind: str | None, views: Sequence[ViewBatch]) -> None:
-    if kind is not None and any(getattr(view.regions, kind, None) is None for view in views):
+def require_regions(name: str, kind: str | None, views: Sequence[ViewBatch]) -> None:
+    """Check that views have the kind of regions that an objective looks at.
+
+    Raises:
+        DenseCLError: they do not; says how they get them.
+    """
+    if kind is None or all(getattr(view.regions, kind, None) is not None for view in views):
+        return
+    if any(view.other_image for view in views):
         raise DenseCLError(
-            f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which the data do"
-            " not have: set train_dataloader.dataset.regions (docs/regions.md)."
+            f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which an"
+            " ObjectPairDataset gives to 'dense-cl mine' only: leave the objective out, or give the"
+            " data another dataset type."
         )
+    raise DenseCLError(
+        f"objective {name} looks at the {kind.replace('_', ' ')} of regions, which the data do"
+        " not have: set train_dataloader.dataset.regions (docs/regions.md)."
+    )
 
 
 def _require_saliency(name: str, wanted: bool, views: Sequence[ViewBatch]) -> None:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from torch import nn
 
+from dense_cl.errors import DenseCLError
 from dense_cl.models.features import FeatureBundle, MaskedView, ObjectiveOutput, ViewFeatures
 
 
@@ -93,3 +94,17 @@ class Objective(nn.Module):
 
     def after_step(self) -> None:
         """Commit what this iteration leaves behind, such as new keys for a memory bank."""
+
+
+def check_stage(owner: str, stage: int, in_channels: tuple[int, ...]) -> int:
+    """Return how many of the deepest stages are to be kept for ``stages[stage]`` to exist.
+
+    Raises:
+        DenseCLError: not a stage counted from the end.
+    """
+    if not -len(in_channels) <= stage < 0:
+        raise DenseCLError(
+            f"{owner}: stage={stage}; stages are counted from the end, and the backbone returns"
+            f" {len(in_channels)}: give -1 for the last to -{len(in_channels)} for the first."
+        )
+    return -stage

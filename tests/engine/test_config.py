@@ -192,3 +192,42 @@ def test_unknown_recipe_and_broken_file(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("model = dict(\n")
     with pytest.raises(DenseCLError, match="broken.py' cannot be read"):
         load_config(tmp_path / "broken.py")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        # Classes without a constructor of their own take nothing at all.
+        (
+            "model.objectives.1.correspondence",
+            dict(type="GeometricNearest", threshold=0.7),
+            r"correspondence \(GeometricNearest\) has no 'threshold'",
+        ),
+        ("model.objectives.1.correspondence", dict(type="FeatureArgmax", kount=3), "no 'kount'"),
+        (
+            "train_dataloader.dataset.views.0.crop",
+            dict(type="WholeImage", scale=(0.2, 1.0)),
+            r"crop \(WholeImage\) has no 'scale'",
+        ),
+    ],
+)
+def test_options_of_another_type(
+    key: str, value: Any, message: str, photos: Path, tmp_path: Path
+) -> None:
+    cfg = tiny_config(photos, tmp_path)
+    cfg.merge_from_dict({key: dict(value, _delete_=True)})
+    with pytest.raises(DenseCLError, match=message):
+        check_config(cfg)
+
+
+def test_what_cannot_be_differentiated_twice_is_refused(photos: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(photos, tmp_path, compile=True, activation_checkpointing=["backbone"])
+    check_config(cfg)
+    cfg.model.objectives.append(dict(type="GradCAMAttention", layer=-1))
+    with pytest.raises(DenseCLError, match="torch.compile cannot differentiate twice"):
+        check_config(cfg)
+    cfg.pop("compile")
+    check_config(cfg)
+    cfg.model.objectives[-1]["layer"] = 0
+    with pytest.raises(DenseCLError, match="or set layer=-1"):
+        check_config(cfg)

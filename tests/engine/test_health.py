@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ from mmengine.hooks import Hook
 
 from dense_cl import pretrain
 from dense_cl.engine.checkpoint import load_checkpoint
+from dense_cl.engine.hooks.health import HealthHook
 from dense_cl.errors import DenseCLError
 from dense_cl.registry import HOOKS
 from tests.engine.tiny import tiny_config, write_images
@@ -151,3 +153,20 @@ def test_a_batch_with_too_few_images_is_skipped(tmp_path: Path) -> None:
     assert summary["skipped_iterations"] >= 9
     steps = load_checkpoint(tmp_path / "run/checkpoints/iter_12.pth")["state_dict"]["step"]
     assert steps == 12 - summary["skipped_iterations"]
+
+
+def test_a_run_that_skipped_everything_is_no_success(photos: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(photos, tmp_path, train_dataloader__batch_size=1, train_cfg__max_epochs=1)
+    with pytest.raises(DenseCLError, match="nothing was trained: not one of .* had 2 images"):
+        pretrain(cfg)
+    assert not (tmp_path / "backbone.pth").exists()
+
+
+def test_the_projections_of_the_plain_views_are_watched() -> None:
+    """A head is called again for masked views, in the same step."""
+    hook, head = HealthHook(), torch.nn.Linear(3, 2)
+    hook._handles, hook._projections = [], {}
+    hook._watch(SimpleNamespace(iter=0), "simclr_projection", head)
+    plain = head(torch.rand(4, 3))
+    head(torch.zeros(4, 3))
+    assert torch.equal(hook._projections["simclr_projection"], plain)

@@ -16,6 +16,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.losses.sinkhorn import sinkhorn
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.objectives.region.draw import sample_regions
+from dense_cl.registry import OBJECTIVES
 
 IMAGE = {**IMAGE_METHODS, "info_nce": info_nce()}
 
@@ -367,3 +368,27 @@ def test_leopart_clusters_the_patches_of_a_vision_transformer_in_multi_crop():
 def test_refuses_to_be_built(name, options, message):
     with pytest.raises(DenseCLError, match=message):
         build(name, **options)
+
+
+IN = (4, 8, 16, 32)
+VECTORS = dict(type="MLPHead", hidden_channels=8, out_channels=4)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (dict(type="DetConS", head=VECTORS, temperature=-0.1), "DetConS: temperature=-0.1"),
+        (dict(type="DetConS", head=VECTORS, num_regions=0), "DetConS: num_regions=0"),
+        (dict(type="ReSim", windows=(0, 8)), "ReSim: windows=0"),
+        (dict(type="ReSim", strides=(8, 0)), "ReSim: strides=0"),
+        (dict(type="SlotCon", head=VECTORS, center_momentum=1.5), "SlotCon: center_momentum=1.5"),
+        (dict(type="SlotCon", head=VECTORS, teacher_temperature=0), "teacher_temperature=0"),
+        (dict(type="Leopart", head=VECTORS, grid_size=0), "Leopart: grid_size=0"),
+        (dict(type="Leopart", head=VECTORS, queue_per_image=-1), "Leopart: queue_per_image=-1"),
+        (dict(type="SoCo", head=VECTORS, jitter_probability=2), "SoCo: jitter_probability=2"),
+        (dict(type="SoCo", head=VECTORS, side=0), "SoCo: side=0"),
+    ],
+)
+def test_options_out_of_range_are_named(cfg, message):
+    with pytest.raises(DenseCLError, match=message):
+        OBJECTIVES.build(dict(cfg, in_channels=IN))

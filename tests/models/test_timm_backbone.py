@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models import build_backbone
 from dense_cl.models.backbones import TimmBackbone
 from dense_cl.models.norm import SyncBatchNorm2d
 
@@ -65,3 +66,15 @@ def test_synchronised_batch_norm_keeps_names_and_numbers():
 def test_mistakes(arguments, message):
     with pytest.raises(DenseCLError, match=message):
         TimmBackbone(**arguments)
+
+
+def test_a_size_that_the_model_refuses_is_named():
+    backbone = build_backbone(dict(type="TimmBackbone", model_name="vit_tiny_patch16_224"))
+    message = r"'vit_tiny_patch16_224' refuses images of 50x48 pixels: .*another size \(--size\)"
+    with pytest.raises(DenseCLError, match=message):
+        backbone(torch.zeros(1, 3, 50, 48))
+
+
+def test_an_option_that_a_backbone_lacks_is_named():
+    with pytest.raises(DenseCLError, match="unexpected keyword argument 'depht'"):
+        build_backbone(dict(type="ResNet", depht=18))

@@ -83,7 +83,9 @@ class HealthHook(Hook):
         def keep(module: nn.Module, inputs: Any, output: Any) -> None:
             due = module.training and runner.iter % _EVERY == 0
             if due and isinstance(output, Tensor) and output.dim() == 2:
-                self._projections[name] = output.detach()
+                # The first call of an iteration is of plain views; a later one may be of masked
+                # ones, for the attention.
+                self._projections.setdefault(name, output.detach())
 
         self._handles.append(head.register_forward_hook(keep))
 

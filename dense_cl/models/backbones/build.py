@@ -41,7 +41,7 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         ``strides`` are found by running it on a blank image if it has none.
 
     Raises:
-        DenseCLError: no such type, or it does not return a tuple of feature maps.
+        DenseCLError: no such type or option, or it does not return a tuple of feature maps.
     """
     if str(cfg.get("type", "")).startswith("mmdet."):
         # Imported only here: models otherwise know nothing of the hand-off.
@@ -53,6 +53,8 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         backbone = cast(Backbone, MODELS.build({"_scope_": "dense_cl", **cfg}))
     except KeyError as error:
         raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
+    except TypeError as error:  # an option that it does not have
+        raise DenseCLError(f"backbone {dict(cfg)}: {error}") from error
     if not (hasattr(backbone, "out_channels") and hasattr(backbone, "strides")):
         _probe(backbone)
     if not hasattr(backbone, "class_token"):

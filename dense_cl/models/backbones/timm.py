@@ -44,7 +44,7 @@ class TimmBackbone(nn.Module):
         stage_names: timm's names of the modules that they come from.
 
     Raises:
-        DenseCLError: unknown model, option or level.
+        DenseCLError: unknown model, option or level; in ``forward``, a size it cannot take.
     """
 
     weights_prefix = "model."  # what exported keys are relieved of
@@ -62,7 +62,7 @@ class TimmBackbone(nn.Module):
         super().__init__()
         # Any: torch's stubs take every attribute of a module for a tensor.
         model: Any = _create(model_name, pretrained, kwargs)
-        self.model = model
+        self.model, self.model_name = model, model_name
         if sync_bn:
             _synchronize_batch_norm(model)
         levels = len(model.feature_info)
@@ -102,13 +102,20 @@ class TimmBackbone(nn.Module):
             with_token: add the class token, (B, C), behind them; needs ``class_token``.
         """
         model: Any = self.model
-        output = model.forward_intermediates(
-            image_BCHW,
-            indices=list(self.out_indices),
-            norm=False,
-            output_fmt="NCHW",
-            intermediates_only=not self.class_token,
-        )
+        try:
+            output = model.forward_intermediates(
+                image_BCHW,
+                indices=list(self.out_indices),
+                norm=False,
+                output_fmt="NCHW",
+                intermediates_only=not self.class_token,
+            )
+        except AssertionError as error:  # what timm says of sizes a model cannot take
+            height, width = image_BCHW.shape[-2:]
+            raise DenseCLError(
+                f"timm model '{self.model_name}' refuses images of {height}x{width} pixels:"
+                f" {error} Choose another size (--size), or give the model its img_size."
+            ) from None
         maps = output
         token: tuple[Tensor, ...] = ()
         if self.class_token:

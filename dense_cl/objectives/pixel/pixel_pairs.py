@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
 from dense_cl.losses.info_nce import unit
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
+from dense_cl.objectives.base import Objective, check_stage
 from dense_cl.registry import CORRESPONDENCES, HEADS
 
 
@@ -41,7 +40,7 @@ class PixelPairs(Objective):
         stage: int = -1,
     ) -> None:
         super().__init__()
-        check_stage(type(self).__name__, stage, len(in_channels))
+        check_stage(type(self).__name__, stage, in_channels)
         self.stage, self.num_stages = stage, -stage
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[stage]))
         self.target_head = TargetNetwork(self.head)
@@ -87,12 +86,3 @@ class PixelPairs(Objective):
             cosine = (query_BDS.mT @ key_BDT * weights_BST).sum() / weights_BST.sum().clamp_min(1)
             matched = weights_BST.any(dim=2).to(cosine.dtype).mean()
         return torch.stack([self.compare(query_BDS, key_BDT, weights_BST), cosine, matched])
-
-
-def check_stage(name: str, stage: int, num_stages: int) -> None:
-    """Refuse a stage, counted from the end, that a backbone of ``num_stages`` does not have."""
-    if not -num_stages <= stage <= -1:
-        raise DenseCLError(
-            f"{name}: stage={stage}; give -1 for the last stage map down to -{num_stages} for the"
-            " first that the backbone has."
-        )

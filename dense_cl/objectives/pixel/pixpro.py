@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from dense_cl.errors import check_positive
 from dense_cl.losses.pixel_consistency import pixel_consistency
 from dense_cl.losses.pixel_propagation import propagate
 from dense_cl.models.heads import DenseMLPHead
@@ -17,7 +18,7 @@ class PixPro(PixelPairs):
     """Pixel-to-propagation consistency, both directions, with EMA targets and no negatives.
 
     Xie et al., arXiv 2011.10043, section 3.2; zdaxie/PixPro ``contrast/models/PixPro.py``. Lies in
-    [-4, 0]; see ``dense_cl.losses.pixel_consistency`` for what is the paper's and what the code's.
+    [-4, 4]; see ``dense_cl.losses.pixel_consistency`` for what is the paper's and what the code's.
     The instance branch (``--pixpro-ins-loss-weight``) is a ``BYOL`` objective in the same list; the
     code projects and predicts every location and averages then, ``BYOL`` averages first.
 
@@ -44,6 +45,7 @@ class PixPro(PixelPairs):
         stage: int = -1,
     ) -> None:
         super().__init__(in_channels, head, correspondence, stage)
+        check_positive("PixPro", power=power)
         self.power, self.clamp = power, clamp
         width = cast("int", self.head.out_channels)
         self.transform = DenseMLPHead(width, width, width, transform_layers, norm=norm)

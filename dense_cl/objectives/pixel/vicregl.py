@@ -14,8 +14,7 @@ from dense_cl.losses.vicreg_local import vicreg_local
 from dense_cl.models.correspondence import KBestFeatures, KBestLocations
 from dense_cl.models.distributed import concat_all_gather, gather_sizes, gather_with_gradient
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
-from dense_cl.objectives.base import Objective
-from dense_cl.objectives.pixel.pixel_pairs import check_stage
+from dense_cl.objectives.base import Objective, check_stage
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
@@ -73,7 +72,7 @@ class VICRegL(Objective):
         stage: int = -1,
     ) -> None:
         super().__init__()
-        check_stage("VICRegL", stage, len(in_channels))
+        check_stage("VICRegL", stage, in_channels)
         if num_views < 2 or not (feature_matches or location_matches):
             raise DenseCLError(
                 f"VICRegL: num_views={num_views}, feature_matches={feature_matches},"

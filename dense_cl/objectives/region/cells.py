@@ -10,22 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
 from dense_cl.models.distributed import gather_sizes, rank
-
-
-def check_stage(stage: int, in_channels: tuple[int, ...]) -> int:
-    """Return how many of the deepest stages are to be kept for ``stages[stage]`` to exist.
-
-    Raises:
-        DenseCLError: not a stage counted from the end.
-    """
-    if not -len(in_channels) <= stage < 0:
-        raise DenseCLError(
-            f"stage={stage}: stages are counted from the end, and the backbone returns"
-            f" {len(in_channels)}; give -1 for the last to -{len(in_channels)} for the first."
-        )
-    return -stage
 
 
 def rows_of(map_BCHW: Tensor) -> Tensor:

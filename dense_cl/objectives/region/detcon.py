@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dense_cl.errors import check_positive
 from dense_cl.losses.detcon import DetConTerms, detcon
 from dense_cl.models.distributed import (
     concat_all_gather,
@@ -17,8 +18,8 @@ from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeature
 from dense_cl.models.heads import Predictor
 from dense_cl.models.region_cells import drop_rate
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
-from dense_cl.objectives.region.cells import check_stage, image_draws
+from dense_cl.objectives.base import Objective, check_stage
+from dense_cl.objectives.region.cells import image_draws
 from dense_cl.objectives.region.draw import cell_owners, sample_regions
 from dense_cl.registry import HEADS, OBJECTIVES
 
@@ -56,7 +57,8 @@ class DetCon(Objective):
         stage: int = -1,
     ) -> None:
         super().__init__()
-        self.num_stages = check_stage(stage, in_channels)
+        check_positive(type(self).__name__, temperature=temperature, num_regions=num_regions)
+        self.num_stages = check_stage(type(self).__name__, stage, in_channels)
         self.stage, self.seed = stage, 0
         self.temperature, self.num_regions = temperature, num_regions
         self.local_negatives = local_negatives

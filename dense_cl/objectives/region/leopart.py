@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive
 from dense_cl.losses.assignment_prediction import assignment_prediction
 from dense_cl.losses.info_nce import unit
 from dense_cl.losses.sinkhorn import sinkhorn
@@ -19,10 +19,10 @@ from dense_cl.models.distributed import (
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
+from dense_cl.objectives.base import Objective, check_stage
 from dense_cl.objectives.clustering import Prototypes, similarities
 from dense_cl.objectives.region.cell_queue import CellQueue, choose_cells
-from dense_cl.objectives.region.cells import check_stage, on_cells, rows_of
+from dense_cl.objectives.region.cells import on_cells, rows_of
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
@@ -92,7 +92,14 @@ class Leopart(Objective):
                 f"Leopart: epsilon={epsilon} must be above 0 and num_prototypes={num_prototypes}"
                 " at least 2."
             )
-        self.num_stages = check_stage(stage, in_channels)
+        check_positive(
+            "Leopart",
+            temperature=temperature,
+            sinkhorn_iterations=sinkhorn_iterations,
+            grid_size=grid_size,
+            queue_per_image=queue_per_image,
+        )
+        self.num_stages = check_stage("Leopart", stage, in_channels)
         self.stage, self.seed, self.grid_size = stage, 0, grid_size
         self.temperature, self.epsilon = temperature, epsilon
         self.sinkhorn_iterations = sinkhorn_iterations
@@ -124,13 +131,13 @@ class Leopart(Objective):
                 seed = (self.seed, features.step)
                 self._new_keys = choose_cells(cells, self.queue_per_image, seed)
         pairs = [(a, v) for a in self.target_views for v in self.online_views if v != a]
-        losses, agreements, overlaps = zip(
+        losses, agreeing, shared = zip(
             *(self._predict(features, pair, assignments, scores) for pair in pairs), strict=True
         )
         diagnostics = {
-            "agreement": torch.stack(agreements).mean(),
+            "agreement": torch.stack(agreeing).sum() / torch.stack(shared).sum().clamp(min=1),
             "confidence": torch.stack([q.amax(dim=1).mean() for q in assignments]).mean(),
-            "overlap": torch.stack(overlaps).mean(),
+            "overlap": torch.stack(shared).float().mean() / self._cells(features),
         }
         if self.queue is not None:
             diagnostics["queue_filled"] = self.queue.filled_fraction
@@ -143,7 +150,7 @@ class Leopart(Objective):
         assignments: list[Tensor],
         scores: list[Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss of one view for the assignment of another, agreement and overlap."""
+        """Return the loss of one view for the assignment of another, agreeing and valid cells."""
         assigning, predicting = (features.online[v].view for v in pair)
         grid = OverlapGrid(assigning, predicting, (self.grid_size, self.grid_size))
         valid_N = grid.valid_BS.flatten()
@@ -152,8 +159,11 @@ class Leopart(Objective):
         loss = assignment_prediction(scores_NK, assignment_NK, self.temperature, valid_N)
         with torch.no_grad():
             agree = (assignment_NK.argmax(dim=1) == scores_NK.argmax(dim=1)) & valid_N
-            agreement = agree.sum() / valid_N.sum().clamp(min=1)
-        return rescale_mean(loss, valid_N.sum()), agreement, valid_N.float().mean()
+        return rescale_mean(loss, valid_N.sum()), agree.sum(), valid_N.sum()
+
+    def _cells(self, features: FeatureBundle) -> int:
+        """Cells of the grids over all overlaps of two views."""
+        return len(features.online[0].last) * self.grid_size**2
 
     def _embed(self, features: ViewFeatures, head: nn.Module) -> Tensor:
         """Unit embeddings of all cells, (B, D, H, W)."""

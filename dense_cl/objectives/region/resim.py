@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive
 from dense_cl.losses.info_nce import InfoNCETerms, info_nce, unit
 from dense_cl.models.box_features import pool_boxes, with_image
 from dense_cl.models.distributed import concat_all_gather, rescale_mean
@@ -93,6 +93,9 @@ class ReSim(Objective):
                 f"ReSim: stages={tuple(stages)}, top={top}: count from -1, the last, to"
                 f" -{len(in_channels)}, and begin the pyramid at the deepest of them or above."
             )
+        check_positive("ReSim", temperature=temperature, channels=channels)
+        for window, stride in zip(windows, strides, strict=True):
+            check_positive("ReSim", windows=window, strides=stride)
         self.num_stages = -lowest
         outputs = [stage - lowest for stage in stages]
         self.levels = list(map(_Level, outputs, windows, strides, gather))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive, check_share
 from dense_cl.losses.assignment_prediction import assignment_prediction, centred_assignment
 from dense_cl.losses.slots import active_slots, group_into_slots, slot_contrast
 from dense_cl.models.distributed import (
@@ -20,8 +20,8 @@ from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeature
 from dense_cl.models.heads import Predictor
 from dense_cl.models.overlap import OverlapGrid
 from dense_cl.models.target import TargetNetwork
-from dense_cl.objectives.base import Objective
-from dense_cl.objectives.region.cells import check_stage, on_cells, rows_of
+from dense_cl.objectives.base import Objective, check_stage
+from dense_cl.objectives.region.cells import on_cells, rows_of
 from dense_cl.registry import HEADS, OBJECTIVES
 
 
@@ -88,7 +88,14 @@ class SlotCon(Objective):
             raise DenseCLError(
                 f"SlotCon: num_prototypes={num_prototypes}; at least two to choose between."
             )
-        self.num_stages = check_stage(stage, in_channels)
+        check_positive(
+            "SlotCon",
+            student_temperature=student_temperature,
+            teacher_temperature=teacher_temperature,
+            contrast_temperature=contrast_temperature,
+        )
+        check_share("SlotCon", center_momentum=center_momentum, grouping_weight=grouping_weight)
+        self.num_stages = check_stage("SlotCon", stage, in_channels)
         self.stage = stage
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature

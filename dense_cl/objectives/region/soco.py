@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive, check_share
 from dense_cl.losses.object_distance import object_distance
 from dense_cl.models.box_features import BoxHead, PyramidPooling
 from dense_cl.models.distributed import rescale_mean
@@ -109,6 +109,8 @@ class SoCo(Objective):
                 f" min_visible={min_visible}; it compares two views or more of one box or more,"
                 " jitter lies in [0, 1) and min_visible in (0, 1]."
             )
+        check_share("SoCo", jitter_probability=jitter_probability)
+        check_positive("SoCo", side=side)
         if len(level_sizes) != len(in_channels) - 1:
             raise DenseCLError(
                 f"SoCo: level_sizes {tuple(level_sizes)} are limits between {len(level_sizes) + 1}"
@@ -163,7 +165,8 @@ class SoCo(Objective):
         views = [features.online[v].view for v in self.online_views]
         regions = [cast(RegionBatch, view.regions) for view in views]  # the Learner has checked
         shown_BN = torch.stack([cast(Tensor, r.visible) for r in regions]).amin(dim=0)
-        candidate_BN = shown_BN >= self.min_visible - _ROUNDING
+        # Rows that only fill up the batch show nothing.
+        candidate_BN = (shown_BN >= self.min_visible - _ROUNDING) & (shown_BN > 0)
         batch, number = candidate_BN.shape
         for_jitter = 5 * self.num_boxes
         seed = (self.seed, features.step)
