@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
             check_writable(file)
     results = read_results(args.runs)
     compared = compare(results, args.control, args.scores, args.alpha)
+    compared["command"] = args.command_line
     for entry in compared["tasks"]:
         print(f"{entry['task']}, {entry['score']}")
         for method in entry["methods"]:
@@ -80,7 +81,7 @@ def _told(result: Any) -> dict[str, Any]:
 def _write(file: Path, content: dict[str, Any]) -> None:
     # Infinite limits, where nothing is known, are not JSON.
     text = json.dumps(_finite(content), indent=2, allow_nan=False)
-    file.write_text(text + "\n", encoding="utf-8")
+    file.expanduser().write_text(text + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

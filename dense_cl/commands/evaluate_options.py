@@ -121,10 +121,9 @@ def chosen_splits(args: argparse.Namespace) -> "tuple[Splits, str]":
     """Return the labelled images and the metric."""
     from dense_cl.evaluation.datasets import choose_splits
 
-    splits, metric = choose_splits(
-        args.dataset, args.root, args.train, args.val, args.test, args.label_column
+    return choose_splits(
+        args.dataset, args.root, args.train, args.val, args.test, args.label_column, args.metric
     )
-    return splits, args.metric or metric
 
 
 def add_mask_folders(task: argparse.ArgumentParser, needed: dict[str, bool]) -> None:
@@ -185,7 +184,14 @@ def class_names(args: argparse.Namespace) -> list[str]:
     file = Path(args.classes)
     if not file.is_file():
         raise DenseCLError(f"--classes '{file}' does not exist; it is a text file, a name a line.")
-    names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    try:
+        text = file.read_text(encoding="utf-8-sig")  # with the mark that some editors put first
+    except UnicodeDecodeError:
+        raise DenseCLError(f"--classes '{file}' is not UTF-8 text; save it as that.") from None
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DenseCLError(f"--classes '{file}' names '{twice}' twice; each class once.")
     if len(names) < 2:
         raise DenseCLError(
             f"--classes '{file}' names {len(names)} classes; two or more are needed."
@@ -197,7 +203,7 @@ def pictures(args: argparse.Namespace) -> Path | None:
     """Return the folder beside the result where some predictions are drawn; none without one."""
     if not args.out:
         return None
-    out = Path(args.out)
+    out = Path(args.out).expanduser()
     return out.with_name(f"{out.stem}_pictures")
 
 

@@ -20,11 +20,13 @@ class Plan:
         source: the images.
         provider: looks at them.
         file: where the cache lies.
+        limit: share of unreadable images that is too large.
     """
 
     source: Any
     provider: Any
     file: Path
+    limit: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotations", help="COCO .json naming the images of --data to use")
     parser.add_argument(
         "--out",
-        type=Path,
         metavar="FILE_OR_DIR",
-        help="the cache; in a folder it is named after the provider (default: the recipe's)",
+        help="the cache; in a folder, one that is there or a name with / at its end, it is named"
+        " after the provider (default: the recipe's)",
     )
     parser.add_argument(
         "--workers",
@@ -66,6 +68,7 @@ def load_plan(args: argparse.Namespace, key: str, example: str) -> Plan:
     from dense_cl.errors import DenseCLError
     from dense_cl.regions.providers import RegionCache
     from dense_cl.registry import REGIONS, SOURCES
+    from dense_cl.sources.quarantine import LIMIT
 
     cfg = load_config(args.config)
     apply_options(cfg, args.data, args.annotations, cfg_options=parse_options(args.cfg_options))
@@ -86,11 +89,13 @@ def load_plan(args: argparse.Namespace, key: str, example: str) -> Plan:
     provider = given.provider if isinstance(given, RegionCache) else given
     if args.out is None and not isinstance(given, RegionCache):
         raise DenseCLError(f"the recipe's {key} is no RegionCache with a file: give --out FILE.")
-    file = Path(given.file) if args.out is None else args.out
-    if file.is_dir():
+    named = given.file if args.out is None else args.out
+    file = Path(named).expanduser()
+    if file.is_dir() or named.endswith(os.sep):
         file = file / f"{_snake_case(type(provider).__name__)}.{key}"
     source = SOURCES.build(dict(dataset.source))
-    return Plan(source, RegionCache(str(file), provider).provider, file)
+    limit = (cfg.default_hooks.get("quarantine") or {}).get("limit", LIMIT)
+    return Plan(source, RegionCache(str(file), provider).provider, file, limit)
 
 
 def finish(command: str, extract: Callable[[], Any], file: Path) -> int:

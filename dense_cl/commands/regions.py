@@ -16,6 +16,8 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress("regions")
     return finish(
         "regions",
-        lambda: extract_regions(plan.source, plan.provider, plan.file, args.workers, progress),
+        lambda: extract_regions(
+            plan.source, plan.provider, plan.file, args.workers, progress, limit=plan.limit
+        ),
         plan.file,
     )

@@ -34,12 +34,21 @@ def run(args: argparse.Namespace) -> int:
             raise DenseCLError(
                 f"--maps: {type(provider).__name__} gives regions, not saliency. Leave it out."
             )
+        args.maps = args.maps.expanduser()
+        photos = getattr(plan.source, "root", None)
+        if photos and args.maps.resolve().is_relative_to(Path(photos).resolve()):
+            raise DenseCLError(
+                f"--maps '{args.maps}' lies in the folder of photos '{photos}', of which the maps"
+                " would be photos the next time. Give a folder outside of it."
+            )
         provider = MapFolder(provider, args.maps, plan.source)
         again = provider.missing()
     progress = Progress("saliency")
     status = extraction.finish(
         "saliency",
-        lambda: extract_regions(plan.source, provider, plan.file, args.workers, progress, again),
+        lambda: extract_regions(
+            plan.source, provider, plan.file, args.workers, progress, again, plan.limit
+        ),
         plan.file,
     )
     if status == 0:

@@ -41,6 +41,13 @@ def run(args: argparse.Namespace) -> int:
     if args.backbone is not None and not weights:
         raise DenseCLError(f"--backbone says nothing about {args.kind}; leave it out.")
     options = parse_options(args.cfg_options)
+    folder = Path(args.out).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DenseCLError(
+            f"--out '{args.out}' cannot be a folder ({error.strerror}). Name another."
+        ) from None
     seen = show.load_views(args.config, args.data, args.annotations, args.images, options)
     draw = {
         "views": show.show_views,
@@ -52,8 +59,6 @@ def run(args: argparse.Namespace) -> int:
         "attention": lambda seen: show_attention.show_attention(seen, args.backbone, args.seed),
     }[args.kind]
     drawing = draw(seen)
-    folder = Path(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"{args.kind}.png"
     Image.fromarray(drawing.picture).save(picture)
     (folder / f"{args.kind}.json").write_text(json.dumps(drawing.facts, indent=2) + "\n")

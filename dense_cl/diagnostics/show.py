@@ -16,7 +16,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.models.correspondence import CorrespondenceProvider, GeometricNearest
 from dense_cl.models.features import ViewFeatures
-from dense_cl.models.learner import Learner
+from dense_cl.models.learner import Learner, require_regions
 from dense_cl.objectives.base import Objective
 from dense_cl.registry import DATASETS, MODELS
 from dense_cl.report.draw import Picture, draw_correspondences, tile
@@ -34,7 +34,7 @@ from dense_cl.transfer.learner_file import load_learner
 from dense_cl.views.batch import ViewBatch
 from dense_cl.views.collate import collate_views
 from dense_cl.views.dataset import Sample, ViewDataset
-from dense_cl.views.geometry import geometries, grid_centres, inside
+from dense_cl.views.geometry import ViewGeometry, grid_centres
 
 BEFORE, AFTER = "before training", "after training"
 HEIGHT = 240
@@ -64,6 +64,7 @@ class Seen:
         names: of the images.
         sources: the images, (H, W, 3) uint8 RGB.
         views: one batch per view, images as collated, (B, H, W, 3) uint8.
+        places: the geometry of each view, by image; those of the batch do not know what is filled.
     """
 
     config: Config
@@ -72,6 +73,7 @@ class Seen:
     names: list[str]
     sources: list[NDArray[np.uint8]]
     views: list[ViewBatch]
+    places: list[list[ViewGeometry]]
 
 
 def load_views(
@@ -109,7 +111,8 @@ def load_views(
         raise DenseCLError(f"none of {len(chosen)} images can be read; see dense-cl doctor.")
     indices, names = [sample.index for sample in samples], [sample.name for sample in samples]
     sources = [dataset.source.load(index) for index in indices]
-    return Seen(cfg, dataset, indices, names, sources, collate_views(samples)["views"])
+    places = [[view.geometry for view in sample.views] for sample in samples]
+    return Seen(cfg, dataset, indices, names, sources, collate_views(samples)["views"], places)
 
 
 def show_views(seen: Seen) -> Drawing:
@@ -117,7 +120,7 @@ def show_views(seen: Seen) -> Drawing:
 
     A view of another image (of ORL's pairs) has no outline here, and no overlap (None).
     """
-    places = list(zip(*(geometries(view) for view in seen.views), strict=True))
+    places = seen.places
     here = [not view.other_image for view in seen.views]
     rows, facts = [], []
     for row, (name, source) in enumerate(zip(seen.names, seen.sources, strict=True)):
@@ -127,7 +130,7 @@ def show_views(seen: Seen) -> Drawing:
         shown = [fitted(view.image[row].numpy(), HEIGHT)[0] for view in seen.views]
         rows.append([outlined, *(framed(picture, v) for v, picture in enumerate(shown))])
         first, *others = places[row]
-        areas = [abs(np.linalg.det(p.matrix[:, :2])) * np.prod(p.view_size) for p in places[row]]
+        areas = [place.overlap_area(place) for place in places[row]]  # without what is filled
         facts.append(
             {
                 "image": name,
@@ -250,7 +253,9 @@ def show_correspondences(seen: Seen, file: str | Path | None = None, seed: int =
                 objective.matched(ViewFeatures(maps, view))
                 for maps, view in zip(stages, (left, right), strict=True)
             ]
-            pictures, fact = _matches(provider, *features)
+            require_regions(name, provider.regions, (left, right))
+            pooled = getattr(getattr(objective, "head", None), "grid_size", None)
+            pictures, fact = _matches(provider, features[0], features[1], seen.places, pooled)
             columns.append(pictures)
             facts[f"{name}, {when}"] = fact
             titles.append(f"{name}, {when}: {fact['right']} of {fact['matched']} right")
@@ -286,21 +291,26 @@ def _providers(
 
 
 def _matches(
-    provider: CorrespondenceProvider, query: ViewFeatures, key: ViewFeatures
+    provider: CorrespondenceProvider,
+    query: ViewFeatures,
+    key: ViewFeatures,
+    places: Sequence[Sequence[ViewGeometry]],
+    side: int | None,
 ) -> tuple[list[Picture], dict[str, int]]:
-    grid = (int(query.last.shape[2]), int(query.last.shape[3]))
+    height, width = (side, side) if side else query.last.shape[2:]
+    grid = (int(height), int(width))
     centres = grid_centres(query.view.view_size, grid)
     pair_BST = provider(query, key, grid, grid).matrix(len(centres)) > 0
     cell = np.array(query.view.view_size[::-1]) / np.array(grid[::-1])
     pictures, matched, right = [], 0, 0
-    places = zip(geometries(query.view), geometries(key.view), strict=True)
-    for row, (here, there) in enumerate(places):
+    for row, (here, there, *_) in enumerate(places):
         start, end = pair_BST[row].nonzero().numpy().T
         truth = here.map_points_to(there, centres)
         enlargement = np.sqrt(abs(np.linalg.det(here.relative_to(there).matrix[:, :2])))
         tolerance = cell * max(1.0, float(enlargement))
         near = np.all(np.abs(centres[end] - truth[start]) < tolerance, axis=1)
-        correct = near & inside(truth[start], key.view.view_size)
+        point = here.to_source(centres[start])
+        correct = near & here.contains(point) & there.contains(point)
         pictures.append(
             draw_correspondences(
                 query.view.image[row].numpy(), key.view.image[row].numpy(),

@@ -70,12 +70,13 @@ def show_crops(seen: Seen, draws: int) -> Drawing:
         objects = _objects(seen, row)
         source, scale = fitted(seen.sources[row], HEIGHT)
         backdrop = source if objects is None else _shaded(source, objects)
+        views = [view for view in views if not view.other_image]  # they are of no crop of this one
         rows.append([_with_crops(backdrop, view, scale) for view in views])
         fact: dict[str, Any] = {"image": name, "rates": _rates(views)}
         if objects is not None:
             fact |= _of_objects(objects)
         facts.append(fact)
-    titles = [f"view {v}" for v in range(len(seen.views))]
+    titles = [f"view {v}" for v, view in enumerate(seen.views) if not view.other_image]
     return Drawing(tile(rows, titles), {"draws": draws, "colours": _COLOURS, "images": facts})
 
 

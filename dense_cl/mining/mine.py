@@ -1,5 +1,6 @@
 """The second stage of ORL: from a backbone, images and their regions to pairs of alike regions."""
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from dense_cl.mining.object_pairs import ObjectPairs, different
 from dense_cl.mining.ranking import nearest_images, top_pairs
 from dense_cl.mining.settings import MiningSettings
 from dense_cl.regions.provider import IndexedProvider, RegionProvider
-from dense_cl.sources.base import ImageSource
+from dense_cl.sources.base import ImageSource, UnreadableImageError
 from dense_cl.transfer.weights_file import replacing
 
 
@@ -59,7 +60,8 @@ def mine(
         DenseCLError: ``out`` or its parts are of other inputs, or too few images are readable.
     """
     settings = settings or MiningSettings()
-    out = Path(out)
+    out = Path(out).expanduser()
+    _enough(len(source), settings)
     if not Path(backbone).is_file():
         raise DenseCLError(
             f"backbone '{backbone}' does not exist. Give a checkpoint of 'dense-cl pretrain' or"
@@ -84,7 +86,8 @@ def mine(
                 " remove it."
             )
         shutil.rmtree(folder, ignore_errors=True)
-        return found
+        if not _mended(source, found):
+            return found
     store = FeatureStore(folder, request, len(source))
     extract(store, backbone, Crops(source, regions, settings), workers, progress)
     features = store.read()
@@ -96,6 +99,25 @@ def mine(
     return pairs
 
 
+def _enough(readable: int, settings: MiningSettings) -> None:
+    if readable <= settings.neighbours:
+        raise DenseCLError(
+            f"mining: {settings.neighbours} neighbours of every image need"
+            f" {settings.neighbours + 1} images that can be read; there are {readable}."
+        )
+
+
+def _mended(source: ImageSource, found: ObjectPairs) -> bool:
+    """Tell whether an image can be read now that could not be read before."""
+    unreadable = found.meta["unreadable"]
+    for index in range(len(source) if unreadable else 0):
+        if source.name(index) in unreadable:
+            with contextlib.suppress(UnreadableImageError):
+                source.load(index)
+                return True
+    return False
+
+
 def rank(
     features: Sequence[ImageFeatures], settings: MiningSettings, meta: dict[str, Any]
 ) -> ObjectPairs:
@@ -105,11 +127,7 @@ def rank(
         DenseCLError: fewer than K + 1 readable images.
     """
     readable = np.array([i for i, image in enumerate(features) if not image.reason])
-    if len(readable) <= settings.neighbours:
-        raise DenseCLError(
-            f"mining: {settings.neighbours} neighbours of every image need"
-            f" {settings.neighbours + 1} images that can be read; there are {len(readable)}."
-        )
+    _enough(len(readable), settings)
     counts = [len(image.boxes) for image in features]
     box_starts = np.concatenate([[0], np.cumsum(counts)])
     neighbours = np.full((len(features), settings.neighbours), -1, dtype=np.int32)

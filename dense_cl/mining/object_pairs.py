@@ -77,7 +77,8 @@ class ObjectPairs:
         Raises:
             DenseCLError: missing, damaged, or another kind of file.
         """
-        if not Path(file).is_file():
+        file = Path(file).expanduser()
+        if not file.is_file():
             raise DenseCLError(
                 f"object pairs '{file}' do not exist; 'dense-cl mine' writes them"
                 " (docs/dense_methods.md)."

@@ -114,6 +114,7 @@ class CacheFile:
             location = f"file:{quote(str(self.file.absolute()))}?mode={mode}"
             self._connection = sqlite3.connect(location, uri=True, timeout=1)
             if write:
+                self._check_ours()
                 self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
             found = self.provenance()
@@ -122,6 +123,16 @@ class CacheFile:
             raise DenseCLError(
                 f"region cache '{file}' is of format {found.get('format')}; this version reads"
                 f" {FORMAT}. Delete it and run 'dense-cl {command}' again."
+            )
+
+    def _check_ours(self) -> None:
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {name for (name,) in rows}
+        if tables and "provenance" not in tables:
+            self.close()
+            raise DenseCLError(
+                f"'{self.file}' is a database of something else (tables"
+                f" {', '.join(sorted(tables))}), which is left alone. Name another file."
             )
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from dense_cl.regions.cache_file import FORMAT, CacheFile, Row, encode, pixel_di
 from dense_cl.regions.provider import IndexedProvider, RegionProvider, image_names
 from dense_cl.regions.providers.region_cache import check_settings, compared
 from dense_cl.sources.base import ImageSource, UnreadableImageError
-from dense_cl.sources.quarantine import Quarantine
+from dense_cl.sources.quarantine import LIMIT, Quarantine
 
 _COMMIT_EVERY = 1.0  # seconds of work that a kill may cost
 
@@ -49,6 +49,7 @@ def extract_regions(
     workers: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     again: Sequence[int] = (),
+    limit: float = LIMIT,
 ) -> Extraction:
     """Find the regions of all images.
 
@@ -67,10 +68,11 @@ def extract_regions(
         progress: is told how many images of how many are done.
         again: images to call the provider for even if the file has them, for what else it writes;
             their rows stay.
+        limit: share of unreadable images that is too large.
 
     Raises:
         DenseCLError: the file was made with other settings or other images altogether, is damaged
-            beyond single rows, or cannot be written; more than 5 % of the images are unreadable;
+            beyond single rows, or cannot be written; too many images are unreadable;
             the provider fails on an image.
     """
     total = len(source)
@@ -87,7 +89,7 @@ def extract_regions(
         )
         listed = Path(f"{file}.quarantine.jsonl")
         listed.unlink(missing_ok=True)  # all images are read again
-        quarantine = Quarantine(listed, total)
+        quarantine = Quarantine(listed, total, limit)
         found, last = 0, time.monotonic()
         for index, result in enumerate(loader):
             if isinstance(result, UnreadableImageError):

@@ -91,6 +91,8 @@ def as_label_map(labels: NDArray[Any]) -> NDArray[np.int16]:
 
 def shrink(image: NDArray[np.uint8], max_size: int | None) -> NDArray[np.uint8]:
     """Reduce an image to ``max_size`` pixels on its longer side; smaller ones stay as they are."""
+    if max_size is not None and max_size < 1:
+        raise DenseCLError(f"max_size is {max_size}; it is 1 pixel or more, or None.")
     height, width = image.shape[:2]
     if max_size is None or max(height, width) <= max_size:
         return image

@@ -67,3 +67,9 @@ class RegionBatch:
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "RegionBatch":
         """Return the batch with its tensors on ``device``."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+
+def fits(map_size: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Whether a map is the image reduced by one factor, but for a pixel of the map by rounding."""
+    factors = [m / s for m, s in zip(map_size, size, strict=True)]
+    return min(map_size) > 0 and abs(factors[0] - factors[1]) <= 1 / size[0] + 1 / size[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dense_cl.errors import DenseCLError
 
+LIMIT = 0.05
 _STREAM_GRACE = 200  # images seen before the share of a stream means anything
 
 
@@ -25,7 +26,7 @@ class Quarantine:
             so far for a stream (from 200 images on).
     """
 
-    def __init__(self, path: str | Path, total: int | None, limit: float = 0.05) -> None:
+    def __init__(self, path: str | Path, total: int | None, limit: float = LIMIT) -> None:
         if not 0 <= limit <= 1:
             raise DenseCLError(f"quarantine limit {limit} is not a share. Give 0 to 1, e.g. 0.05.")
         self.path = Path(path)
@@ -105,5 +106,5 @@ class Quarantine:
             raise DenseCLError(
                 f"{bad} of {out_of} images cannot be read, above the limit of "
                 f"{self.limit:.1%} (most often: {worst}). They are listed in '{self.path}'. "
-                f"Repair or remove them, or raise the quarantine limit."
+                f"Repair or remove them, or raise default_hooks.quarantine.limit."
             )

@@ -15,11 +15,10 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.in_view import regions_in_view
 from dense_cl.regions.provider import IndexedProvider, RegionProvider
-from dense_cl.regions.regions import ImageRegions
+from dense_cl.regions.regions import ImageRegions, fits
 from dense_cl.registry import DATASETS, REGIONS, SOURCES, VIEWS
 from dense_cl.sources.base import ImageSource, StreamingSource, UnreadableImageError
 from dense_cl.views.crops import LabelMap
-from dense_cl.views.geometry import Size
 from dense_cl.views.group import View, ViewGroup
 
 
@@ -103,7 +102,7 @@ class _Views:
                 f"saliency {name} gives boxes only: use a provider of label maps (docs/crops.md)"
             )
         size, found = (image.shape[0], image.shape[1]), (label_map.shape[0], label_map.shape[1])
-        if not _fits(found, size):
+        if not fits(found, size):
             raise DenseCLError(
                 f"saliency {name} gives a map of {found} for an image of {size} (height, width),"
                 " which has another aspect ratio: make the map from this very image, at its size or"
@@ -119,12 +118,6 @@ def with_saliency(view: View, objects: LabelMap | None) -> View:
     seen = regions_in_view(ImageRegions(objects), view.geometry).label_map
     assert seen is not None
     return replace(view, saliency=seen >= 0)
-
-
-def _fits(map_size: Size, size: Size) -> bool:
-    """Whether a map is the image reduced by one factor, but for a pixel of the map by rounding."""
-    factors = [m / s for m, s in zip(map_size, size, strict=True)]
-    return min(map_size) > 0 and abs(factors[0] - factors[1]) <= 1 / size[0] + 1 / size[1]
 
 
 def build_provider(config: Mapping[str, Any] | RegionProvider | None) -> RegionProvider | None:

@@ -11,6 +11,7 @@ from PIL import Image
 from dense_cl.cli import main
 from dense_cl.diagnostics import show
 from dense_cl.diagnostics.show_attention import show_attention
+from dense_cl.errors import DenseCLError
 from dense_cl.losses.attention import saliency_on_cells
 from dense_cl.models.correspondence import KBestFeatures
 from dense_cl.models.grad_cam import pair_grad_cam
@@ -20,6 +21,7 @@ from dense_cl.report.draw_views import draw_label_map, principal_colours
 from dense_cl.views.geometry import geometries
 
 RECIPE = "densecl_resnet18_1xb32_cosine_40e_voc_animals"
+PIXPRO = "pixpro_resnet18_1xb32_cosine_40e_voc_animals"
 VICREGL = "vicregl_resnet18_1xb32_cosine_40e_voc_animals"
 
 
@@ -238,3 +240,35 @@ def test_attention_is_that_of_the_pair_and_agrees_with_what_is_salient(photos):
         place = [int(16 * cell + 8) for cell in peak]
         assert numbers["pointing"] == float(salient[row, place[0], place[1]])
     assert drawing.facts["images"][2][show.BEFORE] is None
+
+
+def test_what_a_rotation_fills_is_seen_by_nobody(photos):
+    turned = {
+        "train_dataloader.dataset.views.0.transforms": [dict(type="Rotate", limit=45, p=1.0)],
+        "model.objectives.1.correspondence.type": "GeometricNearest",
+    }
+    seen = show.load_views(RECIPE, photos, images=3, cfg_options=turned)
+    facts = show.show_views(seen).facts["images"]
+    for fact, (left, right) in zip(facts, seen.places, strict=True):
+        areas = [place.overlap_area(place) for place in (left, right)]
+        shared = left.overlap_area(right) / min(areas)
+        assert fact["overlap_of_smaller_with_view_0"] == [pytest.approx(shared, abs=1e-3)]
+        assert fact["share_of_source"] == pytest.approx([a / 4800 for a in areas], abs=1e-3)
+        # With the filled corners it would be more.
+        assert areas[0] < abs(np.linalg.det(left.matrix[:, :2])) * np.prod(left.view_size)
+    (fact,) = show.show_correspondences(seen).facts["providers"].values()
+    assert fact["right"] == fact["matched"]
+
+
+def test_matches_are_of_the_grid_of_the_head(photos):
+    coarse = {"model.objectives.1.head.grid_size": 2}
+    seen = show.load_views(RECIPE, photos, images=3, cfg_options=coarse)
+    (fact,) = show.show_correspondences(seen).facts["providers"].values()
+    assert fact["matched"] == 3 * 4
+
+
+def test_regions_that_are_not_there_are_missed_at_once(photos):
+    ids = {"model.objectives.1.correspondence": dict(type="RegionIds", _delete_=True)}
+    seen = show.load_views(PIXPRO, photos, images=1, cfg_options=ids)
+    with pytest.raises(DenseCLError, match="looks at the label map of regions"):
+        show.show_correspondences(seen)

@@ -208,3 +208,18 @@ def test_damaged_files_are_named(encoder, tmp_path, content):
         out.write_bytes(content)
     with pytest.raises(DenseCLError, match="pairs.npz' is no file of 'dense-cl mine'"):
         ObjectPairs.read(out)
+
+
+def test_photos_that_were_mended_are_mined(encoder, tmp_path):
+    source, regions = inputs(broken=(0,))
+    first = mine(encoder, source, regions, tmp_path / "pairs.npz", SETTINGS)
+    assert mine(encoder, source, regions, tmp_path / "pairs.npz", SETTINGS).meta == first.meta
+    mended = mine(encoder, *inputs(), tmp_path / "pairs.npz", SETTINGS)
+    assert len(first.meta["unreadable"]) == 1 and not mended.meta["unreadable"]
+    assert len(mended.boxes) > len(first.boxes)
+
+
+def test_too_few_photos_are_known_before_the_work(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(mining, "extract", None)
+    with pytest.raises(DenseCLError, match=r"6 neighbours.*need 7 images.*there are 6"):
+        mine(encoder, *inputs(), tmp_path / "p.npz", MiningSettings(neighbours=6, size=32))

@@ -1,5 +1,6 @@
 """Extraction into a cache, and what training makes of the cache."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -365,6 +366,16 @@ def test_a_database_of_something_else_is_no_cache(tmp_path):
     raw.close()
     with pytest.raises(DenseCLError, match="damaged or no region cache"):
         bound(tmp_path / "a.regions", Noise())
+
+
+def test_a_database_of_something_else_is_not_written_to(tmp_path):
+    file = tmp_path / "mine.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    before = file.read_bytes()
+    with pytest.raises(DenseCLError, match=r"something else \(tables mine\)"):
+        CacheFile(file, write=True)
+    assert file.read_bytes() == before
 
 
 def test_caching_what_is_a_file_already_is_refused(tmp_path):

@@ -314,3 +314,24 @@ def test_learned_regions_follow_what_the_backbone_tells_apart(tmp_path):
 def test_options_that_make_no_sense_are_refused_with_the_providers_name(config):
     with pytest.raises(DenseCLError, match=f"regions {config['type']}: "):
         REGIONS.build(config)
+
+
+def test_a_label_map_of_another_aspect_ratio_is_refused(tmp_path):
+    _, source = coco(tmp_path)
+    height, width = source.load(0).shape[:2]
+    for index in range(len(source)):
+        file = tmp_path / "maps" / f"{source.relative_name(index).rsplit('.', 1)[0]}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((width, height), np.uint8)).save(file)
+    provider = LabelMaps(str(tmp_path / "maps"))
+    provider.bind(source)
+    with pytest.raises(DenseCLError, match="turned by its EXIF tag"):
+        provider(source.load(0), 0)
+
+
+def test_two_entries_of_one_image_are_refused(tmp_path):
+    file = tmp_path / "labels.json"
+    images = [dict(id=1, file_name="a.png"), dict(id=2, file_name="a.png")]
+    file.write_text(json.dumps(dict(images=images, annotations=[])))
+    with pytest.raises(DenseCLError, match=r"lists image 'a\.png' twice"):
+        CocoRegions(str(file))

@@ -1,7 +1,7 @@
 """Masks and boxes that a COCO-format JSON lists."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,13 @@ class CocoRegions(IndexedProvider):
                 by_image[item["image_id"]].append(
                     {"bbox": item["bbox"], "segmentation": masks and item.get("segmentation")}
                 )
+        names = Counter(image["file_name"] for image in content["images"])
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise DenseCLError(
+                f"regions CocoRegions: '{annotations}' lists image '{twice}' twice, each time with"
+                " annotations of its own. Make one entry of them."
+            )
         self._of_name = {
             image["file_name"]: (by_image[image["id"]], (image.get("height"), image.get("width")))
             for image in content["images"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dense_cl.errors import DenseCLError
 from dense_cl.regions.provider import IndexedProvider, as_label_map, relative_names
-from dense_cl.regions.regions import ImageRegions
+from dense_cl.regions.regions import ImageRegions, fits
 from dense_cl.registry import REGIONS
 from dense_cl.sources.base import ImageSource
 from dense_cl.sources.files import PackedStrings
@@ -66,6 +66,12 @@ class LabelMaps(IndexedProvider):
             raise DenseCLError(
                 f"label map '{file}' is a {mode} picture; its pixels must be indices of regions, in"
                 " one channel"
+            )
+        if not fits(values.shape, image.shape[:2]):
+            raise DenseCLError(
+                f"label map '{file}' is {values.shape[1]}x{values.shape[0]} pixels and its image"
+                f" {image.shape[1]}x{image.shape[0]}, which is another aspect ratio. Is the photo"
+                " turned by its EXIF tag? Then turn the map as well."
             )
         known = ~np.isin(values, self.none)
         labels = np.full(values.shape, -1, dtype=np.int64)

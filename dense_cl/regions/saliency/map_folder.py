@@ -55,8 +55,11 @@ class MapFolder(RegionProvider):
         def written(name: str, index: int) -> bool:
             if name not in found:
                 return False
-            made = os.stat(self.folder / found[name]).st_mtime_ns
-            return os.stat(self._source.name(index)).st_mtime_ns <= made
+            try:
+                made = os.stat(self.folder / found[name]).st_mtime_ns
+                return os.stat(self._source.name(index)).st_mtime_ns <= made
+            except FileNotFoundError:
+                return False  # without its photo, which is then listed as unreadable
 
         return [i for i, name in enumerate(self._names) if not written(name, i)]
 
@@ -66,6 +69,9 @@ class MapFolder(RegionProvider):
         file = self.folder / f"{self._names[index]}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         _write(file, cv2.imencode(".png", as_levels(saliency))[1].tobytes())
+        photo = os.stat(self._source.name(index)).st_mtime_ns
+        if photo > os.stat(file).st_mtime_ns:  # by a clock that is ahead
+            os.utime(file, ns=(photo, photo))
         return self.provider.objects(saliency)
 
 

@@ -32,6 +32,8 @@ def mask_names(source: ImageSource, provider: RegionProvider) -> list[str]:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         alike = [image for image, other in zip(images, names, strict=True) if other == name]
+        if alike[0] == alike[1]:
+            raise DenseCLError(f"{who}: image '{alike[0]}' is there twice. List it once.")
         raise DenseCLError(
             f"{who}: images '{alike[0]}' and '{alike[1]}' would have the same mask. Rename one."
         )
@@ -46,7 +48,8 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
         names: of ``mask_names``.
 
     Returns:
-        The file of each name that has one, relative to ``root``, empty files left out; and the
+        The file of each name that has one, relative to ``root``, empty files and broken links left
+        out; and the
         masks that belong to none of the names.
 
     Raises:
@@ -71,6 +74,6 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
                     f"'{found[name]}' and '{relative}' in '{root}' are masks of the same image."
                     " Remove one."
                 )
-            elif path.stat().st_size:
+            elif path.is_file() and path.stat().st_size:
                 found[name] = relative
     return found, others

@@ -93,6 +93,10 @@ class LostSaliency(CellSaliency):
 
     k_patches: int = K_PATCHES
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.k_patches > 0, self, "k_patches is positive")
+
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
         """Return the mask of the object."""
         return lost(_grid(features_CHW), self.k_patches).mask.astype(np.float32)
@@ -110,6 +114,11 @@ class TokenCutSaliency(CellSaliency):
 
     tau: float = TAU
     eps: float = EPS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(-1 <= self.tau < 1, self, "tau is a cosine below 1")
+        require(self.eps > 0, self, "eps is positive")
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
         """Return the mask of the object."""
@@ -132,6 +141,10 @@ class ClusterSaliency(CellSaliency):
 
     stage: int = -2
     clusters: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.clusters > 1, self, "there are two clusters or more")
 
     def of_cells(self, features_CHW: Tensor) -> NDArray[np.floating]:
         """Return how little the cluster of each cell touches the border."""

@@ -246,3 +246,46 @@ def test_a_killed_extraction_goes_on_maps_included(source, tmp_path, monkeypatch
     names = {str(f.relative_to(tmp_path / "maps").with_suffix("")) for f in
              (tmp_path / "maps").rglob("*.png")}  # fmt: skip
     assert names == {"0", "deep/1", "2", "deep/3", "4", "blank"}
+
+
+def test_a_home_folder_and_a_new_folder_are_what_they_look_like(
+    source, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = recipe(source, tmp_path, type="SpectralResidual")
+    common = ["saliency", config, "--data", str(tmp_path / "images"), "--workers", "0"]
+    assert main([*common, "--out", "~/x.saliency", "--maps", "~/maps"]) == 0
+    assert (tmp_path / "x.saliency").is_file() and (tmp_path / "maps/blank.png").is_file()
+    assert main([*common, "--out", f"{tmp_path}/new/"]) == 0
+    assert (tmp_path / "new/spectral_residual.saliency").is_file()
+
+
+def test_maps_are_kept_out_of_the_photos(source, tmp_path, capsys):
+    config = recipe(source, tmp_path, type="SpectralResidual")
+    args = ["saliency", config, "--data", str(tmp_path / "images"), "--workers", "0", "--out",
+            str(tmp_path), "--maps", str(tmp_path / "images/maps")]  # fmt: skip
+    assert main(args) == 2
+    assert "lies in the folder of photos" in capsys.readouterr().err
+
+
+def test_photos_of_tomorrow_and_photos_that_are_gone(source, tmp_path):
+    tomorrow = time.time() + 86_400
+    os.utime(source.name(0), (tomorrow, tomorrow))
+    maps = MapFolder(SpectralResidual(), tmp_path / "maps", source)
+    assert len(maps.missing()) == len(source)
+    for index in range(len(source)):
+        maps(source.load(index), index)
+    assert maps.missing() == []
+    os.remove(source.name(1))
+    assert maps.missing() == [1]
+
+
+def test_the_limit_of_unreadable_photos_is_the_recipes(source, tmp_path, capsys):
+    (tmp_path / "images/torn.png").write_bytes(b"no picture")
+    config = recipe(source, tmp_path, type="SpectralResidual")
+    args = ["saliency", config, "--data", str(tmp_path / "images"), "--workers", "0", "--out",
+            str(tmp_path)]  # fmt: skip
+    assert main(args) == 2
+    (option,) = re.findall(r"or raise (\S+)\.$", capsys.readouterr().err.strip())
+    assert main([*args, "--cfg-options", f"{option}=0.5"]) == 0
+    assert "1 unreadable" in capsys.readouterr().out
