@@ -94,7 +94,11 @@ def average_precisions(records: Sequence[Mapping[str, Any]]) -> dict[str, float]
         if records and kind in records[0]:
             rows = [{f"{kind}.{key}": r[kind][key] for key in ("truths", "found")} for r in records]
             matches, all_once = Matches.of_records(rows, kind), np.ones((1, len(rows)))
-            scores |= {f"{kind}_{name}": float(matches.score(name, all_once)[0]) for name in SCORES}
+            # As what is not found, what is not there to be found counts as 0.
+            scores |= {
+                f"{kind}_{name}": float(np.nan_to_num(matches.score(name, all_once)[0]))
+                for name in SCORES
+            }
     return scores
 
 
@@ -126,7 +130,11 @@ def result_hook(
         "fraction": percent,
         "freeze_backbone": facts["freeze_backbone"],
         **{
-            split: {"labels": data_name(labels.file), "images": len(labels.images)}
+            split: {
+                "labels": data_name(labels.file),
+                "images": len(labels.images),
+                "data": labels.identity(),
+            }
             for split, labels in splits.items()
         },
         "classes": list(splits["train"].classes),

@@ -65,7 +65,7 @@ def export_backbone(
     }
     full_match(backbone, weights, str(checkpoint))
 
-    parts = detector_parts(state_dict, source_meta.get(DETECTOR_PARTS) or {}, checkpoint)
+    parts = detector_parts(state_dict, source_meta.get(DETECTOR_PARTS) or {})
     for name, tensors in parts.items():
         weights |= {f"{_DETECTOR}.{name}.{key}": value for key, value in tensors.items()}
     if parts:

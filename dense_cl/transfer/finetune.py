@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
 
 from dense_cl.engine.state import versions
 from dense_cl.transfer import detection_config as detection
@@ -83,10 +82,10 @@ def finetune(
         detection.set_labels(cfg, split, labels, path)
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
+    cfg.training_data = splits["train"].identity()
     facts = _facts(cfg, start, splits, fraction, seed)
-    result = result_hook(cfg, splits, facts, cfg_options or {}, command)
     with scope_kept():
-        return _run(cfg, start, backbone_only, facts, result)
+        return _run(cfg, start, backbone_only, facts, splits, cfg_options or {}, command)
 
 
 def _run(
@@ -94,7 +93,9 @@ def _run(
     start: Start,
     backbone_only: bool,
     facts: dict[str, Any],
-    result: Hook | None,
+    splits: Mapping[str, Labels],
+    options: Mapping[str, Any],
+    command: str | None,
 ) -> dict[str, Any]:
     from dense_cl.transfer.finetune_runner import FinetuneRunner
     from dense_cl.transfer.hooks import WriteMetrics
@@ -104,9 +105,12 @@ def _run(
     for split in ("train", "val"):
         runner.logger.info(f"{split}: {facts[split]}")
     writer = WriteMetrics(str(Path(cfg.work_dir) / "metrics.json"), facts)
+    result = result_hook(cfg, splits, facts, options, command)
     for hook in filter(None, (writer, result)):
         runner.register_hook(hook, priority="LOWEST")
     runner.train()
+    if not writer.metrics:  # resumed after the last step: killed before this was done
+        runner.val_loop.run()
     return writer.metrics
 
 
@@ -141,6 +145,12 @@ def _splits(
         )
         return {"train": trained, "val": held_out}
     validated = with_categories_of(read(val, val_images), trained)
+    seen = trained.files() & validated.files()
+    if seen:
+        print(
+            f"warning: {len(seen)} of {len(validated.images)} validation images are trained on, for"
+            f" example '{min(seen)}': the result says how well they were learnt by heart"
+        )
     return {"train": trained, "val": validated}
 
 

@@ -1,5 +1,6 @@
 """MMEngine's Runner for fine-tuning: quieter, with or without a GPU, and safe to resume."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from dense_cl.engine.launch import init_distributed
-from dense_cl.engine.state import versions
+from dense_cl.engine.state import check_same_run, flatten, versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer.detector import load_detector_weights
 from dense_cl.transfer.freeze import freeze_backbone
@@ -29,12 +30,14 @@ _CHATTER = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )
+_DECISIVE = ("model", "optim_wrapper", "randomness", "freeze_backbone", "training_data")
 
 
 class FinetuneRunner(Runner):
     """Runner of an MMDetection or MMSegmentation config.
 
-    ``freeze_backbone=True`` in the config trains the rest only.
+    ``freeze_backbone=True`` in the config trains the rest only. ``training_data`` says what it is
+    trained on; a checkpoint of other data is not resumed.
     """
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
@@ -87,6 +90,12 @@ class FinetuneRunner(Runner):
         Raises:
             DenseCLError: the file does not match the model completely.
         """
+        # Length and schedule may change: a run may be made longer.
+        self._decisive = {
+            "backbone": hashlib.sha256(file.read_bytes()).hexdigest() if file else "random",
+            "backbone_only": backbone_only,
+            **flatten(self.cfg, _DECISIVE),
+        }
         if file is None:
             self.logger.info("backbone: random initialisation")
             return []
@@ -99,14 +108,24 @@ class FinetuneRunner(Runner):
         self.register_hook(LoadBackbone(str(file), backbone_only))
         return list(reports)
 
+    def save_checkpoint(
+        self, *args: Any, meta: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Save a checkpoint that says what decided its weights."""
+        super().save_checkpoint(*args, meta=(meta or {}) | {"decisive": self._decisive}, **kwargs)
+
     def load_or_resume(self) -> None:
         """Resume from the work folder's latest checkpoint, once it is known to hold data only.
 
         MMEngine falls back to full unpickling when the safe way fails; it never gets there.
+
+        Raises:
+            DenseCLError: there is none, or it is of another backbone, seed, model or data.
         """
         if self._resume:
             latest = find_latest_checkpoint(self.work_dir)
             if latest is None:
                 raise DenseCLError(f"--resume: there is no checkpoint in '{self.work_dir}'.")
-            read_checkpoint(Path(latest))
+            meta = read_checkpoint(Path(latest)).get("meta", {})
+            check_same_run(meta.get("decisive", {}), self._decisive, latest)
         super().load_or_resume()

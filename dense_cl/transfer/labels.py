@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dense_cl.errors import DenseCLError
+from dense_cl.evaluation.data_identity import identity
 from dense_cl.sources.coco import read_coco, resolve_image_root
 
 
@@ -42,6 +43,14 @@ class Labels:
             images=[image for image in self.images if image["id"] in image_ids],
             annotations=[a for a in self.annotations if a["image_id"] in image_ids],
         )
+
+    def files(self) -> set[str]:
+        """Return where the images are, whatever path leads there."""
+        return {os.path.realpath(self.image_root / image["file_name"]) for image in self.images}
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over images, annotations and categories."""
+        return identity([json.dumps([self.images, self.annotations, self.categories])])
 
     def write(self, path: Path) -> Path:
         """Write as COCO JSON, atomically."""

@@ -84,7 +84,12 @@ class RecordingPanopticMetric(BaseMetric):
         things = np.array([bool(c["isthing"]) for c in self.truth.cats.values()])
         parts = {"": totals_K4, "_th": totals_K4[things], "_st": totals_K4[~things]}
         scores = {part: panoptic_quality(totals) for part, totals in parts.items()}
-        return {f"{name}{part}": float(scores[part][name]) for part in parts for name in SCORES}
+        # What is not there to be found counts as 0.
+        return {
+            f"{name}{part}": float(np.nan_to_num(scores[part][name]))
+            for part in parts
+            for name in SCORES
+        }
 
     def records(self) -> dict[Any, dict[str, Any]]:
         """Return by image id the ``segments``: [class, summed IoU, TP, FP, FN]."""

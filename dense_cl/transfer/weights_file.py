@@ -83,12 +83,12 @@ def read_weights(file: str | Path) -> Weights:
     state_dict = {
         key.removeprefix(prefix): value for key, value in encoder.items() if key.startswith(prefix)
     }
-    parts = detector_parts(tensors, places, path)
+    parts = detector_parts(tensors, places)
     return Weights(path, state_dict, meta, LAYOUTS.get(prefix, _PLAIN), parts)
 
 
 def detector_parts(
-    tensors: Mapping[str, Tensor], places: Mapping[str, str], file: str | Path
+    tensors: Mapping[str, Tensor], places: Mapping[str, str]
 ) -> dict[str, dict[str, Tensor]]:
     """Pick the parts of a detector out of a file's tensors.
 
@@ -96,16 +96,7 @@ def detector_parts(
         tensors: by key.
         places: where each part is in the file: its name in the detector; ``DETECTOR_PARTS`` of the
             metadata.
-        file: for messages.
-
-    Raises:
-        DenseCLError: two objectives bring the same part.
     """
-    if len(set(places.values())) < len(places):
-        raise DenseCLError(
-            f"'{file}' holds one part of a detector twice ({', '.join(places)}), and it is not"
-            " known which is meant; pretrain with one objective that brings it."
-        )
     return {
         name: {
             key.removeprefix(f"{place}."): value
@@ -175,9 +166,11 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"'{path}' holds no weights: its entries are {', '.join(map(str, list(content)[:8]))}."
         )
     meta = content.get("meta")
-    if isinstance(meta, Mapping) and "architecture" in meta and "normalization" in meta:
-        return tensors, dict(meta)
-    return tensors, {}
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("normalization"), Mapping):
+        return tensors, {}
+    # Without an architecture the rest is not ours, but what the weights expect still counts.
+    ours = "architecture" in meta
+    return tensors, dict(meta) if ours else {"normalization": meta["normalization"]}
 
 
 def write_weights(

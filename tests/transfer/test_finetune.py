@@ -143,6 +143,27 @@ def test_resume_goes_on(labels, backbone, tmp_path):
     longer = {**TINY, "train_cfg.max_iters": 3}
     finetune(FASTER, backbone, cfg_options=longer, resume=True, **run)
     assert json.loads((tmp_path / "metrics.json").read_text())["iter"] == 3
+    # Killed before the last validation was written: it is done now.
+    done = {name: (tmp_path / name).read_text() for name in ("result.json", "metrics.json")}
+    assert json.loads(done["result.json"])["pretrained"] == ["backbone"]
+    for name in done:
+        (tmp_path / name).unlink()
+    assert finetune(FASTER, backbone, cfg_options=longer, resume=True, **run)
+    found, before = (
+        json.loads(text)["scores"]
+        for text in ((tmp_path / "result.json").read_text(), done["result.json"])
+    )
+    assert found == before
+    # Another run is not gone on with.
+    for other, said in (
+        (dict(backbone="random"), "backbone was '.*' and is now 'random'"),
+        (dict(seed=7), "randomness.seed was 0 and is now 7"),
+        (dict(freeze_backbone=True), "freeze_backbone was False and is now True"),
+        (dict(fraction=50), "training_data was"),
+    ):
+        arguments = dict(backbone=backbone, cfg_options=longer, resume=True, **run) | other
+        with pytest.raises(DenseCLError, match=f"cannot resume from .*{said}"):
+            finetune(FASTER, **arguments)
 
 
 def refused(capsys, *arguments: object) -> str:
