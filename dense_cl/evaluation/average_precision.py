@@ -72,6 +72,9 @@ class Matches:
         Args:
             name: key of ``SCORES``.
             weights_BN: counts; all ones is the score of the images as they are.
+
+        Returns:
+            Scores in [0, 1]; NaN where no image that was drawn has an object.
         """
         thresholds = np.arange(len(IOU_THRESHOLDS))[SCORES[name]]
         truths_BK = weights_BN @ self.truths_NK
@@ -83,7 +86,7 @@ class Matches:
                 ap_B = self._of_class(number, thresholds, weights_BN, truths_BK[:, number])
                 sums_B += np.where(present_B, ap_B, 0.0)
                 counted_B += present_B
-        return np.divide(sums_B, counted_B, out=np.zeros_like(sums_B), where=counted_B > 0)
+        return np.divide(sums_B, counted_B, out=np.full_like(sums_B, np.nan), where=counted_B > 0)
 
     def _of_class(
         self, number: int, thresholds: NDArray[np.intp], weights_BN: Array, truths_B: Array

@@ -25,6 +25,7 @@ from dense_cl.evaluation.backgrounds import (
 )
 from dense_cl.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap_interval
 from dense_cl.evaluation.classification import L2
+from dense_cl.evaluation.data_identity import check_disjoint
 from dense_cl.evaluation.frozen import FrozenBackbone, open_backbone
 from dense_cl.evaluation.knn import TEMPERATURE, K, knn_votes
 from dense_cl.evaluation.labelled_images import class_numbers
@@ -82,10 +83,12 @@ def evaluate_backgrounds(
             "backgrounds: size is 32 or more, min_images 2 or more, l2 positive and seed 0 or more;"
             f" got size={size}, min_images={min_images}, l2={l2}, seed={seed}"
         )
+    given = {"train": train, "test": test}
+    check_disjoint({what: images.files() for what, images in given.items()})
     backbone_name, frozen = open_backbone(backbone, seed)
     sets: dict[str, list[Cutout]] = {}
     left_out: dict[str, Any] = {}
-    for what, images in (("train", train), ("test", test)):
+    for what, images in given.items():
         sets[what], left_out[what] = _cutouts(images, what, size, coarse, progress)
     counts = {what: Counter(cutout.label for cutout in cutouts) for what, cutouts in sets.items()}
     classes = sorted(set.union(*(set(count) for count in counts.values())))
@@ -94,8 +97,9 @@ def evaluate_backgrounds(
         table = ", ".join(f"{c} {counts['train'][c]}/{counts['test'][c]}" for c in classes)
         raise DenseCLError(
             f"backgrounds: {len(kept)} classes have {min_images} usable images in both sets, two"
-            f" are needed. Usable in train/test: {table or 'none'}. Images are usable whose largest"
-            " object has a mask, is not too small, and leaves background beside its box. Use more"
+            f" are needed. Usable in train/test: {table or 'none'}. Images are usable whose"
+            " objects all have masks, and of which the largest is not too small and leaves"
+            " background beside its box. Use more"
             " images, coarse classes, or a smaller min_images."
         )
     left_out["classes"] = [c for c in classes if c not in kept]
@@ -131,6 +135,7 @@ def evaluate_backgrounds(
             "size": size, "min_images": min_images, "coarse": coarse, "l2": l2, "seed": seed,
             "k": K, "temperature": TEMPERATURE, "min_share": MIN_SHARE, "min_strip": MIN_STRIP,
             "interval": LEVEL, "resamples": RESAMPLES,
+            "data": {what: images.identity() for what, images in given.items()},
         },
         intervals={
             c: {name: list(bootstrap_interval(f.numpy(), seed=seed)) for name, f in by.items()}

@@ -1,6 +1,7 @@
 """Train a backbone and a linear layer on labelled images (see ``fine_tuning``)."""
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +126,10 @@ def predict(model: Classifier, images: LabelledImages, recipe: Recipe) -> Tensor
 
 
 class _Augmented(Dataset[tuple[Tensor, int]]):
-    """Random crops of images, as uint8, and their place in the set."""
+    """Random crops of images, as uint8, and their place in the set.
+
+    An item is asked for by a seed of its crop and the place: whoever loads it, it is the same.
+    """
 
     def __init__(self, images: LabelledImages, size: int) -> None:
         self.images = images
@@ -133,13 +137,16 @@ class _Augmented(Dataset[tuple[Tensor, int]]):
         crop = v2.RandomResizedCrop(size, interpolation=bicubic, antialias=True)
         self.change = v2.Compose([crop, v2.RandomHorizontalFlip()])
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.change(Image.fromarray(self.images.source.load(index)))
+    def __getitem__(self, asked: tuple[int, int]) -> tuple[Tensor, int]:
+        seed, index = asked
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            image = self.change(Image.fromarray(self.images.source.load(index)))
         return torch.from_numpy(np.array(image)), index
 
 
-def _order(count: int, recipe: Recipe) -> list[list[int]]:
-    """Return the indices of every batch: passes over all images, each in a new order.
+def _order(count: int, recipe: Recipe) -> list[list[tuple[int, int]]]:
+    """Return (seed of the crop, place) of every batch: passes over all images in new orders.
 
     Those who are left at the end of a pass make a smaller batch, unless it is of one image, of
     which batch normalisation can make nothing.
@@ -149,4 +156,5 @@ def _order(count: int, recipe: Recipe) -> list[list[int]]:
     while len(batches) < recipe.steps:
         parts = torch.randperm(count, generator=generator).split(BATCH)
         batches += [part.tolist() for part in parts if len(part) > 1 or count == 1]
-    return batches[: recipe.steps]
+    seeds = itertools.count(recipe.seed << 32)
+    return [[(next(seeds), index) for index in batch] for batch in batches[: recipe.steps]]

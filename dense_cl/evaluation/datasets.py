@@ -116,8 +116,9 @@ def choose_splits(
     val: str | None,
     test: str | None,
     column: int = 1,
+    metric: str | None = None,
 ) -> tuple[Splits, str]:
-    """Return what the command line names, and the metric that belongs to it.
+    """Return what the command line names, and the metric.
 
     Args:
         dataset: a name in ``DATASETS`` that has a metric, with ``root``; or None.
@@ -126,6 +127,7 @@ def choose_splits(
         val: may be missing.
         test: with ``train``.
         column: label of a line.
+        metric: in place of the one that belongs to the data set, or of top-1.
 
     Raises:
         DenseCLError: both, neither or half of it is given; or a data set without a metric.
@@ -137,14 +139,16 @@ def choose_splits(
         if not (train and test):
             raise DenseCLError("--train and --test belong together; give both.")
         sets = [LabelledImages.find(path, column) for path in (train, test, val) if path]
-        return Splits.of(*sets), TOP_1
+        return Splits.of(*sets, multi_label=metric == MAP), metric or TOP_1
     known = find_dataset(dataset)
     if known.metric is None:
         raise DenseCLError(
             f"data set '{dataset}' has no split for many-shot classification; use few-shot."
         )
     parts = [read_split(dataset, root, split) for split in known.splits()]
-    return Splits.of(parts[0], parts[-1], parts[1] if known.val else None), known.metric
+    metric = metric or known.metric
+    chosen = parts[1] if known.val else None
+    return Splits.of(parts[0], parts[-1], chosen, multi_label=metric == MAP), metric
 
 
 def _check_root(dataset: str | None, root: str | Path | None) -> None:

@@ -1,7 +1,7 @@
 """Pictures of what a backbone makes of some images, for pages that compare methods."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class Examples:
     Attributes:
         folder: of the pictures.
         places: place in the set by name of the image.
+        written: files that ``save`` has written; others may be of an earlier result.
     """
 
     folder: Path
     places: Mapping[str, int]
+    written: set[Path] = field(default_factory=set)
 
     @classmethod
     def of(cls, folder: str | Path | None, images: Sequence[str]) -> "Examples":
@@ -46,6 +48,7 @@ class Examples:
         file = self._file(image, kind)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode(fitted(picture, _HEIGHT)[0]))
+        self.written.add(file)
 
     def add_to(self, records: Sequence[dict[str, Any]], kinds: Collection[str]) -> None:
         """Name in records of a result the pictures that there are, from the folder's parent on."""
@@ -53,7 +56,11 @@ class Examples:
             files = {
                 kind: self._file(record["image"], kind) for kind in kinds if record["image"] in self
             }
-            names = {kind: f"{f.parent.name}/{f.name}" for kind, f in files.items() if f.is_file()}
+            names = {
+                kind: f"{file.parent.name}/{file.name}"
+                for kind, file in files.items()
+                if file in self.written
+            }
             if names:
                 record["pictures"] = record.get("pictures", {}) | names
 

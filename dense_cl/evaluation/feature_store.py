@@ -29,8 +29,8 @@ from dense_cl.transfer.weights_file import replacing
 # The code that decides features, under dense_cl/: when it changes, so does the cache.
 _CODE = (
     "evaluation/features.py", "evaluation/frozen.py", "evaluation/pictures.py",
-    "evaluation/classifier_training.py", "evaluation/labelled_images.py",
-    "evaluation/keypoint_objects.py",
+    "evaluation/classifier_training.py", "evaluation/class_scores.py", "evaluation/confusion.py",
+    "evaluation/labelled_images.py", "evaluation/keypoint_objects.py",
     "evaluation/invariance/image_sets.py", "evaluation/invariance/transforms.py", "sources",
     "sources/synthetic", "views/crops.py", "models/backbones", "models/norm.py",
     "models/standardized.py",

@@ -3,7 +3,8 @@
 import copy
 import hashlib
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +62,11 @@ class FrozenBackbone:
     def wrap(cls, module: nn.Module) -> "FrozenBackbone":
         """Freeze a module; its attribute ``normalization`` is used if it has one."""
         norm: Any = getattr(module, "normalization", None) or _IMAGENET
+        if any(len(norm.get(key, ())) != 3 for key in ("mean", "std")) or min(norm["std"]) <= 0:
+            raise DenseCLError(
+                f"normalization {dict(norm)} of this backbone is not usable: it needs mean and std"
+                " of three channels, std above 0."
+            )
         order = norm.get("channel_order", "RGB")
         if order != "RGB":
             raise DenseCLError(
@@ -78,11 +84,16 @@ class FrozenBackbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over all that decides the features: weights, layers, normalisation.
+        """16 hexadecimal digits over all that decides the features.
 
-        The code of a module's ``forward`` is not part of it.
+        That is weights, layers, their public attributes (levels, number of heads, ...), the version
+        of their package, and normalisation. The code of a module's ``forward`` is not part of it.
         """
-        digest = hashlib.sha256(f"{type(self.module)} {self.module!r}".encode())
+        package = sys.modules[type(self.module).__module__.partition(".")[0]]
+        version = getattr(package, "__version__", "")
+        digest = hashlib.sha256(f"{type(self.module)} {version} {self.module!r}".encode())
+        for name, module in self.module.named_modules():
+            digest.update(f"{name} {_attributes(module)}".encode())
         named = {"mean": self.mean, "std": self.std} | self.module.state_dict()
         for name, value in named.items():
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -122,6 +133,24 @@ class FrozenBackbone:
         """Return (N, 3, H, W) as the backbone wants them, on its device, of RGB in 0..255."""
         scaled = (images_NHWC.to(self.mean.device).float() - self.mean) / self.std
         return scaled.permute(0, 3, 1, 2)
+
+
+def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
+    """Return the attributes of a module that are plain values; its ``repr`` has few of them."""
+    return [
+        (key, value)
+        for key, value in sorted(vars(module).items())
+        if not key.startswith("_") and key != "training" and _is_plain(value)
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether the ``repr`` of a value is the same in every process."""
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _finite(features: Tensor) -> Tensor:

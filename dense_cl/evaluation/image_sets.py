@@ -29,7 +29,12 @@ class Splits:
 
     @classmethod
     def of(
-        cls, train: LabelledImages, test: LabelledImages, val: LabelledImages | None = None
+        cls,
+        train: LabelledImages,
+        test: LabelledImages,
+        val: LabelledImages | None = None,
+        *,
+        multi_label: bool = False,
     ) -> "Splits":
         """Check the classes, and split ``train`` if there are no validation images.
 
@@ -39,7 +44,8 @@ class Splits:
         Raises:
             DenseCLError: too few images to split, or labels that have no training image.
         """
-        check_classes({"training": train, "test": test} | ({"validation": val} if val else {}))
+        sets = {"training": train, "test": test} | ({"validation": val} if val else {})
+        check_classes(sets, multi_label)
         if val is None:
             order = np.arange(len(train))
             np.random.RandomState(0).shuffle(order)
@@ -70,17 +76,18 @@ def facts(sets: Mapping[str, LabelledImages]) -> dict[str, dict[str, int | str]]
     }
 
 
-def check_classes(sets: Mapping[str, LabelledImages]) -> None:
+def check_classes(sets: Mapping[str, LabelledImages], multi_label: bool = False) -> None:
     """Check, before long work, that there is something to tell apart and all files are there.
 
     Args:
         sets: by what messages call them, ``training`` among them.
+        multi_label: whether ``a+b`` is two classes; else it is the name of one.
 
     Raises:
         DenseCLError: fewer than two classes; the first label without a training image, and the
             nearest name there is; a missing or empty image file; or an image in two sets.
     """
-    known = _names(sets["training"])
+    known = _names(sets["training"], multi_label)
     if len(known) < 2:
         raise DenseCLError(
             f"two classes or more are needed, and the training images have {len(known)} "
@@ -89,7 +96,7 @@ def check_classes(sets: Mapping[str, LabelledImages]) -> None:
     check_disjoint({what: images.files() for what, images in sets.items()})
     for what, images in sets.items():
         images.check_files()
-        unknown = sorted(_names(images) - known)
+        unknown = sorted(_names(images, multi_label) - known)
         if unknown:
             raise DenseCLError(
                 f"{len(unknown)} classes of the {what} images have no training image, for example "
@@ -98,5 +105,7 @@ def check_classes(sets: Mapping[str, LabelledImages]) -> None:
             )
 
 
-def _names(images: LabelledImages) -> set[str]:
+def _names(images: LabelledImages, multi_label: bool) -> set[str]:
+    if not multi_label:
+        return set(images.names)
     return {part for name in images.names for part in name.split("+")} - {""}

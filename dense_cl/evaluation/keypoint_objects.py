@@ -111,7 +111,7 @@ def read_objects(
         min_points: fewer visible points, and the object is left out. Crowds are, too.
 
     Raises:
-        DenseCLError: no COCO JSON, or no such object.
+        DenseCLError: no COCO JSON, no such object, or a category with other numbers of points.
     """
     content, photos = read_coco(annotations), CocoSource(annotations, images)
     try:
@@ -130,6 +130,14 @@ def read_objects(
             f"'{annotations}' has no object with {min_points} visible key points. Its annotations "
             "need 'keypoints' and 'bbox', as COCO's person_keypoints_*.json has."
         )
+    points: dict[int, int] = {}
+    for each in objects:
+        if points.setdefault(each.category, len(each.points)) != len(each.points):
+            raise DenseCLError(
+                f"'{annotations}' has objects of category {each.category} with"
+                f" {points[each.category]} and with {len(each.points)} key points. All of a"
+                " category need the same points, visible or not."
+            )
     return ObjectCrops(photos, objects)
 
 

@@ -64,6 +64,9 @@ def best_fit(
 
     Returns:
         The fit of the highest score, and the score of each penalty.
+
+    Raises:
+        DenseCLError: scores are no numbers.
     """
     by_penalty: dict[float, LinearFit] = {}
     scores: dict[float, float] = {}
@@ -74,5 +77,10 @@ def best_fit(
             line += f", validation {100 * scores[fit.l2]:.1f}"
         progress(line + ("" if fit.converged else f" (gradient {fit.gradient:.1g} left)"))
         by_penalty[fit.l2] = fit
+    if any(math.isnan(value) for value in scores.values()):
+        raise DenseCLError(
+            "the validation images have no label that the metric could count, so no penalty can be"
+            " chosen. Give others, or none: then a part of the training images is taken."
+        )
     best = max(penalties, key=lambda l2: scores.get(l2, 0.0))
     return by_penalty[best], {l2: scores[l2] for l2 in penalties if l2 in scores}

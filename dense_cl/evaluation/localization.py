@@ -128,7 +128,9 @@ def evaluate_localization(
         settings.seed,
         dict(means),
         records,
-        asdict(settings) | {"hit_iou": HIT_IOU, "interval": LEVEL, "resamples": RESAMPLES},
+        asdict(settings)
+        | {"data": images.identity(), "looked_at": len(chosen)}
+        | {"hit_iou": HIT_IOU, "interval": LEVEL, "resamples": RESAMPLES},
         intervals=dict(intervals),
         images=len(records),
         images_with_masks=len(values["mae"]["lost"]) if "mae" in values else 0,

@@ -1,6 +1,7 @@
 """A folder of images and a folder of label masks, read as pairs."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import identity
 from dense_cl.evaluation.pictures import Pictures
-from dense_cl.sources.files import FileSource, load_image
+from dense_cl.sources.files import IMAGE_EXTENSIONS, FileSource, load_image
 
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
 _MASK_MODES = {"1", "L", "P", "I", "I;16"}
 VOID = -1
@@ -49,7 +49,7 @@ class MaskFolders:
         Raises:
             DenseCLError: a folder is missing or holds no images, or an image has no mask.
         """
-        image_files = _files(Path(images), _IMAGE_SUFFIXES, "images")
+        image_files = _files(Path(images), IMAGE_EXTENSIONS, "images")
         mask_files = _files(Path(masks), _MASK_SUFFIXES, "masks")
         missing = [str(name) for name in image_files if name not in mask_files]
         if missing:
@@ -77,17 +77,22 @@ class MaskFolders:
         return [image for image, _ in self.pairs]
 
     def identity(self) -> str:
-        """Return 16 hexadecimal digits over the names of the photos."""
-        return identity(map(self.name, range(len(self))))
+        """Return 16 hexadecimal digits over the names of the photos and the files of masks."""
+        masks = (hashlib.sha256(mask.read_bytes()).hexdigest() for _, mask in self.pairs)
+        return identity(f"{self.name(i)} {mask}" for i, mask in enumerate(masks))
 
     def check(self) -> None:
         """Read every photo and mask, so that a wrong one is named before long work.
 
         Raises:
-            DenseCLError: see ``labels``.
+            DenseCLError: see ``labels``; or all pixels are void.
         """
-        for index in range(len(self)):
-            self.labels(index)
+        labelled = [bool((self.labels(index) != VOID).any()) for index in range(len(self))]
+        if not any(labelled):
+            raise DenseCLError(
+                f"no pixel of the masks in '{self.masks}' is labelled: all are ignored"
+                f" ({sorted(self.ignore)}). Is --ignore right?"
+            )
 
     def labels(self, index: int) -> Tensor:
         """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.
@@ -136,7 +141,7 @@ class MaskFolders:
         return torch.from_numpy(np.where(void, VOID, values).astype(np.int16))
 
 
-def _files(folder: Path, suffixes: set[str], what: str) -> dict[Path, Path]:
+def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Path]:
     """Map each file's path under ``folder``, without suffix, to the file."""
     if not folder.is_dir():
         raise DenseCLError(

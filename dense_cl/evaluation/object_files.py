@@ -52,6 +52,14 @@ class CocoImages(AnnotatedImages):
         """Return the file name in the JSON."""
         return self.labels.images[index]["file_name"]
 
+    def files(self) -> list[Path]:
+        """Return the photos."""
+        return [self.labels.image_root / image["file_name"] for image in self.labels.images]
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the content of the JSON."""
+        return self.labels.identity()
+
     def load(self, index: int) -> ImageObjects:
         """Read a photo and its objects."""
         entry = self.labels.images[index]
@@ -109,6 +117,10 @@ class MaskImages(AnnotatedImages):
     def name(self, index: int) -> str:
         """Return the path of a photo below the folder of photos."""
         return str(self.folders.pairs[index][0].relative_to(self.root))
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the names of the photos and the files of masks."""
+        return self.folders.identity()
 
     def load(self, index: int) -> ImageObjects:
         """Read a photo and the connected parts of its mask.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dense_cl.evaluation.data_identity import identity
+
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -62,6 +64,10 @@ class AnnotatedImages(ABC):
     @abstractmethod
     def name(self, index: int) -> str:
         """Return the path of a photo below the folder of photos."""
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the names of the photos and any files of labels."""
+        return identity(map(self.name, range(len(self))))
 
     @abstractmethod
     def load(self, index: int) -> ImageObjects:

@@ -76,7 +76,7 @@ def count_segments(
 
 
 def panoptic_quality(totals_K4: Array) -> dict[str, Array]:
-    """Return PQ, SQ and RQ in [0, 1], averaged over the classes that occur.
+    """Return PQ, SQ and RQ in [0, 1], averaged over the classes that occur; NaN if none does.
 
     Args:
         totals_K4: (..., K, 4) sums over images of IoU, TP, FP, FN.
@@ -88,5 +88,6 @@ def panoptic_quality(totals_K4: Array) -> dict[str, Array]:
         "SQ": np.divide(iou, right, out=np.zeros_like(iou), where=right > 0),
         "RQ": np.divide(right, weight, out=np.zeros_like(iou), where=weight > 0),
     }
-    classes = np.maximum((weight > 0).sum(axis=-1), 1)
-    return {name: values.sum(axis=-1) / classes for name, values in by_class.items()}
+    classes = (weight > 0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return {name: values.sum(axis=-1) / classes for name, values in by_class.items()}

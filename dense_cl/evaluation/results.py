@@ -54,7 +54,7 @@ def check_writable(file: str | Path) -> None:
     Raises:
         DenseCLError: it is a folder, or its folder cannot be made or written to.
     """
-    path = Path(file)
+    path = Path(file).expanduser()
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -75,7 +75,7 @@ def write_result(result: Mapping[str, Any], file: str | Path) -> None:
     if "records" in result:
         lines = ",\n".join("    " + json.dumps(record) for record in result["records"])
         text = text.removesuffix("\n}") + ',\n  "records": [\n' + lines + "\n  ]\n}"
-    with replacing(Path(file)) as temporary:
+    with replacing(Path(file).expanduser()) as temporary:
         temporary.write_text(text + "\n")
 
 

@@ -51,6 +51,8 @@ def parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
         text = file.read_text(encoding="utf-8")
         content = {} if not needed and _is_log(text) else json.loads(text)
     except (OSError, ValueError) as error:
+        if not needed:
+            return
         raise DenseCLError(f"'{file}' cannot be read as JSON: {error}") from None
     wanted = ("task", "backbone", "seed", "scores", "settings")
     missing = [key for key in wanted if not isinstance(content, dict) or key not in content]
@@ -77,9 +79,15 @@ def parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
             raise DenseCLError(f"'{file}' has two records of image '{image}'.")
         records[image] = dict(flat(record))
     method, _, task = label.partition("@")
+    method = method or method_of(str(content["backbone"]))
+    if not method:
+        raise DenseCLError(
+            f"'{file}': its backbone '{content['backbone']}' does not say which method it is of."
+            " Write METHOD=PATH."
+        )
     yield Result(
         file,
-        method or method_of(str(content["backbone"])),
+        method,
         task or str(content["task"]),
         content["seed"],
         scores,
@@ -119,12 +127,18 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any
 
 
 def method_of(backbone: str) -> str:
-    """Return the name of the method from that of a backbone: what is left without its seed."""
-    path = Path(backbone)
-    if not path.suffix:
+    """Return the name of the method from that of a backbone: what is left without its seed.
+
+    ``FILE:ARCH`` is called after FILE, and a file whose name says nothing after the folders it is
+    in; '' if they say nothing either.
+    """
+    head, _, architecture = backbone.rpartition(":")
+    path = Path(head if Path(head).suffix and "/" not in architecture else backbone)
+    if backbone.startswith("random:") or not path.suffix:
         return backbone
-    name = path.stem if path.stem not in _PLAIN_STEMS else path.parent.name
-    return _SEED.sub("", name) or name or backbone
+    names = [path.stem, *reversed(path.parts[:-1])]
+    said = (_SEED.sub("", name) for name in names if name not in (*_PLAIN_STEMS, "..", path.anchor))
+    return next(filter(None, said), "")
 
 
 def _number(value: Any) -> bool:

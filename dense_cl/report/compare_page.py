@@ -26,7 +26,8 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
     """Return the page.
 
     Args:
-        compared: of ``dense_cl.report.compare.compare``.
+        compared: of ``dense_cl.report.compare.compare``; the page shows its ``command``, if it has
+            the one that it was made with.
         results: that it was made of.
 
     Raises:
@@ -57,7 +58,7 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
         blocks.append(html.section(f"{entry['task']}: {entry['score']}", *parts))
     blocks.append(html.section("How it was compared", html.paragraph(_METHOD), _level(compared)))
     blocks.append(html.section("Settings", *_settings(results)))
-    blocks.append(html.section("Runs", _runs(results), *_commands(results)))
+    blocks.append(html.section("Runs", _runs(results), *_commands(results, compared)))
     seeds = sorted({result.seed for result in results})
     lead = (
         f"{', '.join(methods)}; {len({e['task'] for e in tasks})} tasks; seeds "
@@ -114,7 +115,7 @@ def _differences(entry: Mapping[str, Any], compared: Mapping[str, Any]) -> list[
             _limits(c["interval"]),
             f"{c['p_corrected']:.2g}",
             f"{c['detectable']:.2g}" if math.isfinite(c["detectable"]) else "–",
-            "shown" if c["shown"] else "no difference shown",
+            _answer(c),
         )
         for c in entry["comparisons"]
     ]
@@ -127,10 +128,18 @@ def _differences(entry: Mapping[str, Any], compared: Mapping[str, Any]) -> list[
         html.table(headers, rows, f"against {control}"),
         html.figure(
             intervals(drawn, f"difference from {control}", zero=True),
-            f"Differences from {control}. An interval that holds 0 shows none.",
+            f"Differences from {control}. An interval that holds 0 shows none; one that does not"
+            " may still not count as shown, see the verdicts.",
             f"differences in {entry['score']} from {control}",
         ),
     ]
+
+
+def _answer(comparison: Mapping[str, Any]) -> str:
+    if comparison["shown"]:
+        return "shown"
+    known = math.isfinite(comparison["interval"][1] - comparison["interval"][0])
+    return "no difference shown" if known or not comparison["difference"] else "cannot be told"
 
 
 def _other_scores(results: Sequence[Result], names: Sequence[str]) -> str:
@@ -146,7 +155,8 @@ def _other_scores(results: Sequence[Result], names: Sequence[str]) -> str:
 
 def _level(compared: Mapping[str, Any]) -> str:
     return html.paragraph(
-        f"{compared['questions']} questions at a level of {compared['alpha']:g} for all of them. "
+        f"{compared['questions']} questions at a level of {compared['alpha']:g} for all of them; "
+        f"intervals are of {100 * (1 - compared['alpha']):.6g}%. "
         f"Detectable is the difference that a repetition would show with a probability of "
         f"{compared['power']:.0%} at the strictest step of the correction; that nothing was shown "
         f"does not rule out smaller ones. {compared['resamples']} draws of images."
@@ -157,7 +167,10 @@ def _settings(results: Sequence[Result]) -> list[str]:
     tables = []
     for task in dict.fromkeys(result.task for result in results):
         content = next(result.content for result in results if result.task == task)
-        rows = [(name, json.dumps(value)) for name, value in flat(content["settings"])]
+        rows = [
+            (name, json.dumps(value, ensure_ascii=False))
+            for name, value in flat(content["settings"])
+        ]
         if rows:
             tables.append(html.table(("setting", "value"), rows, task))
     return tables
@@ -168,9 +181,10 @@ def _runs(results: Sequence[Result]) -> str:
     return html.table(("method", "task", "seed", "backbone", "result"), rows)
 
 
-def _commands(results: Sequence[Result]) -> list[str]:
+def _commands(results: Sequence[Result], compared: Mapping[str, Any]) -> list[str]:
     # One command may have measured several tasks.
-    commands = dict.fromkeys(str(r.content["command"]) for r in results if "command" in r.content)
+    made = [*(result.content for result in results), compared]
+    commands = dict.fromkeys(str(each["command"]) for each in made if "command" in each)
     return [html.code("\n".join(commands))] if commands else []
 
 

@@ -89,6 +89,9 @@ def _small(file: Path) -> Picture:
         with Image.open(file) as picture:
             content = picture.convert("RGB")
     except (OSError, ValueError) as error:
-        raise DenseCLError(f"picture '{file}' of a record cannot be read: {error}") from None
+        raise DenseCLError(
+            f"picture '{file}' of a record cannot be read ({error}). Put it back beside its result,"
+            ' or take "pictures" out of the records.'
+        ) from None
     width = max(1, round(content.width * _HEIGHT / content.height))
     return np.asarray(content.resize((width, _HEIGHT), Image.Resampling.BILINEAR))

@@ -44,7 +44,9 @@ def _read(run: str) -> Iterable[Result]:
             f"'{place}' does not exist. Give results of 'dense-cl evaluate ... --out FILE', or "
             "folders of them, as PATH or METHOD=PATH."
         )
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    # Hidden ones are what a killed command had not finished.
+    found = (p for p in path.rglob("*.json") if "/." not in f"/{p.relative_to(path).as_posix()}")
+    files = [path] if path.is_file() else sorted(found)
     results = [result for file in files for result in parse(file, label, path.is_file())]
     if not results:
         raise DenseCLError(f"folder '{place}' holds no result of 'dense-cl evaluate'.")
@@ -108,4 +110,7 @@ def _truth(record: Mapping[str, Any]) -> Any:
     counts: Counter[int] = Counter()
     for truth, _, count in record.get("confusion", ()):
         counts[truth] += count
-    return counts or record.get("labels")
+    for number, _, right, _, missed in record.get("segments", ()):
+        counts[number] += right + missed
+    objects = [record[key] for key in ("bbox.truths", "segm.truths") if key in record]
+    return counts or objects or record.get("labels")

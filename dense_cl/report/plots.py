@@ -158,11 +158,16 @@ def intervals(rows: Sequence[Interval], xlabel: str, zero: bool = False) -> byte
         axes.plot(row.points, [place] * len(row.points), ".", color="#333333", markersize=3.5)
     if zero:
         axes.axvline(0, color="#888888", linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), [_literal(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(xlabel, fontsize=8)
+    axes.set_xlabel(_literal(xlabel), fontsize=8)
     _finish(axes, legend=False)
     return _png(figure)
+
+
+def _literal(text: str) -> str:
+    """Return text of a user's such that no part of it is taken for a formula."""
+    return text.replace("$", r"\$")
 
 
 def _cycle(panel: Panel) -> list[str]:

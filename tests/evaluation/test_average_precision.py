@@ -11,6 +11,9 @@ from pycocotools.cocoeval import COCOeval
 
 from dense_cl.evaluation.average_precision import SCORES, Matches
 from dense_cl.evaluation.coco_matches import coco_matches
+from dense_cl.evaluation.statistics.difference import summary
+from dense_cl.evaluation.statistics.runs import Runs
+from dense_cl.transfer.detection_result import average_precisions
 
 CATEGORIES = [{"id": 7, "name": "b"}, {"id": 2, "name": "a"}, {"id": 9, "name": "never there"}]
 SIZE = 64
@@ -122,7 +125,8 @@ def test_images_drawn_repeatedly_give_what_pycocotools_gives_for_copies(kind):
         expected = by_pycocotools(truth, copies(found, draw, number=False), kind)
         for name in SCORES:
             # pycocotools says -1 of images without any object.
-            assert results[name][place] == pytest.approx(max(expected[name], 0), abs=1e-12)
+            wanted = expected[name] if expected[name] >= 0 else np.nan
+            assert results[name][place] == pytest.approx(wanted, abs=1e-12, nan_ok=True)
         seen.add(expected["mAP"])
     assert len(seen) == len(draws)  # the draws do differ
 
@@ -132,7 +136,20 @@ def test_nothing_found_and_nothing_there():
     records = records_of(coco(range(1, 13), labels), [], "bbox")
     assert Matches.of_records(records, "bbox").score("mAP", np.ones((2, 12))).tolist() == [0, 0]
     empty = [{"bbox.truths": [], "bbox.found": []}] * 3
-    assert Matches.of_records(empty, "bbox").score("mAP", np.ones((1, 3))).tolist() == [0]
+    assert np.isnan(Matches.of_records(empty, "bbox").score("mAP", np.ones((1, 3)))).all()
+    assert average_precisions([{"bbox": {"truths": [], "found": []}}]) == {
+        "bbox_mAP": 0,
+        "bbox_mAP_50": 0,
+        "bbox_mAP_75": 0,
+    }
+
+
+def test_a_draw_without_objects_has_no_score():
+    records = [{"bbox.truths": [[0, 1]], "bbox.found": [[0, 0.9, 1023, 0]]}]
+    records += [{"bbox.truths": [], "bbox.found": []}] * 19
+    runs = Runs.of_matches((0,), [Matches.of_records(records, "bbox")], "mAP")
+    assert runs.scores_S == pytest.approx([1.0])
+    assert not summary(runs).parts  # one photo shows no spread
 
 
 def test_scores_come_back_from_text_as_they_were():

@@ -228,7 +228,10 @@ def test_coarse_classes_are_supercategories(sets: dict[str, CocoImages], tmp_pat
 
 def test_a_set_without_masks_is_refused(tmp_path: Path) -> None:
     boxes = CocoImages(write_set(tmp_path, masks=False))
+    others = CocoImages(write_set(tmp_path / "others", masks=False))
     with pytest.raises(DenseCLError, match="Usable in train/test: none"):
+        evaluate_backgrounds(CentreColour(), boxes, others)
+    with pytest.raises(DenseCLError, match="among the train images and among the test images"):
         evaluate_backgrounds(CentreColour(), boxes, boxes)
 
 

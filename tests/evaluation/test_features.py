@@ -15,22 +15,25 @@ from dense_cl.evaluation import features as features_module
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.pictures import PREPARATIONS, Pictures
+from dense_cl.models import build_backbone
 from dense_cl.sources.arrays import ArraySource
 from dense_cl.sources.folder import FolderSource
 
+VIT = dict(model_name="vit_tiny_patch16_224", img_size=64, depth=4, num_heads=3)
+
 
 class Counting(nn.Module):
-    """Two stages; counts the images it has seen, and may be killed."""
+    """Two stages; counts the images it has seen (in private), and may be killed."""
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(gain))
-        self.seen, self.killed_after = 0, 10**9
+        self._seen, self._killed_after = 0, 10**9
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        if self.seen >= self.killed_after:
+        if self._seen >= self._killed_after:
             raise KeyboardInterrupt
-        self.seen += len(image)
+        self._seen += len(image)
         return image * self.gain, nn.functional.avg_pool2d(image * self.gain, 4)
 
 
@@ -68,21 +71,21 @@ def test_features_are_those_of_the_backbone_in_order(pictures, tmp_path):
 def test_a_second_time_nothing_runs_and_the_bits_are_the_same(pictures, tmp_path, workers):
     module = Counting()
     first = extract(module, pictures, tmp_path / "c", workers)
-    assert module.seen == 11
+    assert module._seen == 11
     assert torch.equal(extract(module, pictures, tmp_path / "c"), first)
-    assert module.seen == 11
+    assert module._seen == 11
     assert torch.equal(extract(Counting(), pictures, None), first)
 
 
 def test_a_killed_run_goes_on_with_the_first_part_that_is_missing(pictures, tmp_path):
     whole = extract(Counting(), pictures, None)
     module = Counting()
-    module.killed_after = 7  # of parts 0..3, 4..7, 8..10: in the second half of the second
+    module._killed_after = 7  # of parts 0..3, 4..7, 8..10: in the second half of the second
     with pytest.raises(KeyboardInterrupt):
         extract(module, pictures, tmp_path / "c")
     again = Counting()
     assert torch.equal(extract(again, pictures, tmp_path / "c"), whole)
-    assert again.seen == 7
+    assert again._seen == 7
 
 
 def test_a_damaged_part_is_computed_again(pictures, tmp_path):
@@ -93,7 +96,7 @@ def test_a_damaged_part_is_computed_again(pictures, tmp_path):
     part.write_bytes(content)
     module = Counting()
     assert torch.equal(extract(module, pictures, tmp_path / "c"), whole)
-    assert module.seen == 4
+    assert module._seen == 4
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_whatever_decides_the_features_makes_new_ones(pictures, tmp_path, monkey
     if change == "library":
         monkeypatch.setattr("PIL.__version__", "0.0")
     found = extract(module, pictures, tmp_path / "c")
-    assert module.seen == 11
+    assert module._seen == 11
     fresh = Counting(2.0 if change == "weights" else 1.0)
     if change == "mean":
         fresh.normalization = module.normalization
@@ -166,6 +169,23 @@ def test_preparations_look_at_what_they_say():
     # All columns in 46, of which the middle 40 are seen.
     assert shown["stretched"][0, 0, 0] == 100 and shown["stretched"][0, -1, 0] == 200
     assert 6 <= (shown["stretched"][0, :20, 0] == 100).sum() <= 8
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (dict(type="ResNet", depth=18), dict(type="ResNet", depth=18, out_indices=(0, 3))),
+        (dict(type="TimmBackbone", **VIT), dict(type="TimmBackbone", **VIT, out_indices=(1, 3))),
+        (dict(type="TimmBackbone", **VIT), dict(type="TimmBackbone", **VIT, pyramid=True)),
+        (dict(type="TimmBackbone", **VIT), dict(type="TimmBackbone", **VIT | dict(num_heads=6))),
+    ],
+)
+def test_other_levels_and_heads_of_the_same_weights_are_another_backbone(first, second):
+    prints = []
+    for cfg in (first, second, second):
+        torch.manual_seed(0)
+        prints.append(FrozenBackbone.wrap(build_backbone(cfg)).fingerprint)
+    assert prints[0] != prints[1] == prints[2]
 
 
 def test_arrays_are_known_by_their_pixels():

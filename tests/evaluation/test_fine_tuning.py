@@ -43,7 +43,7 @@ def coloured(seed: int, each: int = 10, joined: bool = False) -> LabelledImages:
 
 
 def splits(joined: bool = False) -> Splits:
-    return Splits.of(*(coloured(seed, joined=joined) for seed in (0, 1, 2)))
+    return Splits.of(*(coloured(s, joined=joined) for s in (0, 1, 2)), multi_label=joined)
 
 
 RECIPE = Recipe(steps=12, size=8)
@@ -74,6 +74,28 @@ def test_all_of_the_backbone_is_trained() -> None:
     assert far.linear.weight.norm() < tuned.linear.weight.norm()  # decay shrinks
 
 
+def test_workers_change_nothing() -> None:
+    torch.manual_seed(0)
+    frozen, images = FrozenBackbone.wrap(Tiny()), coloured(0)
+    ends = [
+        fine_tune(frozen, images, torch.arange(30) // 10, 3, 0.05, 0.0, Recipe(4, 8, workers))
+        for workers in (0, 1, 2)
+    ]
+    for other in ends[1:]:
+        assert torch.equal(other.linear.weight, ends[0].linear.weight)
+
+
+def test_a_plus_joins_classes_only_for_the_metric_of_several() -> None:
+    sets = [coloured(seed, joined=True) for seed in (0, 1)]
+    other = coloured(2)  # has "cold", which the others know together with "far" only
+    assert Splits.of(sets[0], other, sets[1], multi_label=True)
+    with pytest.raises(DenseCLError, match="for example 'cold'"):
+        Splits.of(sets[0], other, sets[1])
+    names = np.where(np.array(sets[0].names) == "cold+far", "warm++", "warm")
+    two = LabelledImages(sets[0].source, tuple(names.tolist()))
+    assert set(Splits.of(two, two.take(np.arange(30)), None).train.names) <= {"warm", "warm++"}
+
+
 def test_several_labels() -> None:
     torch.manual_seed(0)
     result = evaluate_fine_tuning(Tiny(), splits(joined=True), MAP, RECIPE, [0.1], [0.0])
@@ -95,8 +117,12 @@ def test_every_image_is_seen_once_in_a_pass() -> None:
     assert [len(batch) for batch in batches] == [BATCH] * 4  # one image makes no batch
     batches = _order(100, Recipe(steps=4))
     assert [len(batch) for batch in batches] == [64, 36, 64, 36]
-    assert sorted(batches[0] + batches[1]) == sorted(batches[2] + batches[3]) == list(range(100))
-    assert batches[0] != batches[2]
+    places = [[place for _, place in batch] for batch in batches]
+    assert sorted(places[0] + places[1]) == sorted(places[2] + places[3]) == list(range(100))
+    assert places[0] != places[2]
+    assert len({seed for batch in batches for seed, _ in batch}) == 200  # no two crops alike
+    other = _order(100, Recipe(steps=4, seed=1))
+    assert {seed for seed, _ in other[0]}.isdisjoint(seed for batch in batches for seed, _ in batch)
 
 
 def test_wrong_input() -> None:

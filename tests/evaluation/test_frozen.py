@@ -74,6 +74,18 @@ def test_only_rgb_is_taken(tmp_path: Path, order: str) -> None:
                 FrozenBackbone.load(text)
 
 
+def test_a_normalisation_counts_without_an_architecture_and_is_checked(tmp_path: Path) -> None:
+    weights = FrozenBackbone.load("random").module.state_dict()
+    normal = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "channel_order": "BGR"}
+    torch.save({"state_dict": weights, "meta": {"normalization": normal}}, tmp_path / "b.pth")
+    with pytest.raises(DenseCLError, match="in the order BGR"):
+        FrozenBackbone.load(tmp_path / "b.pth")
+    for wrong in ({"std": [1.0] * 3}, {"mean": [0.0] * 3, "std": [1.0, 0.0, 1.0]}):
+        torch.save({"state_dict": weights, "meta": {"normalization": wrong}}, tmp_path / "b.pth")
+        with pytest.raises(DenseCLError, match="is not usable: it needs mean and std of three"):
+            FrozenBackbone.load(tmp_path / "b.pth")
+
+
 def test_fingerprints_follow_what_decides_the_features() -> None:
     first, again, other = (open_backbone("random", seed)[1].fingerprint for seed in (0, 0, 1))
     assert first == again != other

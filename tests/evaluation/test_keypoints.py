@@ -228,3 +228,11 @@ def test_command(annotations: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(out.read_text())
     assert f"{100 * result['scores']['pck']:.1f}" in capsys.readouterr().out
     assert result["settings"]["pairs"] == 5
+
+
+def test_a_category_has_one_number_of_points(annotations: Path) -> None:
+    content = json.loads(annotations.read_text())
+    content["annotations"][1]["keypoints"] += [1, 1, 2]
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DenseCLError, match="objects of category 1 with 4 and with 5 key points"):
+        read_objects(annotations)

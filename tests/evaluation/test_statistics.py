@@ -166,10 +166,22 @@ def test_draws_without_a_score_do_not_count():
     drawn = (first.resampled(1000, 0) - second.resampled(1000, 0))[:, 0]
     assert 50 < np.isnan(drawn).sum() < 150  # (4 / 6) ** 6 of them
     (part,) = difference(first, second).estimate.parts
-    assert part.variance == pytest.approx(np.nanvar(drawn, ddof=1)) and part.variance > 1e-4
+    # Of six images: draws vary by 5 / 6 of what six new images would bring.
+    assert part.variance == pytest.approx(1.2 * np.nanvar(drawn, ddof=1)) and part.variance > 1e-4
     assert summary(first).standard_error == pytest.approx(
-        np.nanstd(first.resampled(1000, 0), ddof=1)
+        np.sqrt(1.2) * np.nanstd(first.resampled(1000, 0), ddof=1)
     )
+
+
+@pytest.mark.parametrize("images", [3, 10, 50])
+def test_equal_methods_are_told_apart_no_oftener_than_the_level(images):
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(1000):
+        first, second = (Runs.of_values((0,), rng.normal(size=(1, images))) for _ in range(2))
+        low, high = difference(first, second, resamples=200).estimate.interval()
+        alarms += low > 0 or high < 0
+    assert 20 <= alarms <= 64  # 5 %, two standard deviations above it
 
 
 @pytest.mark.parametrize("variance", [0.0, math.nan, -1.0])

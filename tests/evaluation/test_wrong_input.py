@@ -60,7 +60,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(4):
         (root / f"broken/{i}.png").parent.mkdir(exist_ok=True)
         (root / f"broken/{i}.png").write_bytes(b"" if i == 3 else b"no image")
+        save(root / f"void/{i}.png", np.full((48, 48), 9, np.uint8))
     (root / "empty").mkdir()
+    (root / "latin.txt").write_bytes("Stra\xdfe\nBaum\nHaus\n".encode("latin-1"))
+    (root / "twice.txt").write_text("road\ntree\nroad\n")
     (root / "gone.txt").write_text("labelled/cat/0.png, cat\nlabelled/dog/9.png, dog\n")
     (root / "one_name.txt").write_text("a\n")
     coco(root / "coco.json")
@@ -93,6 +96,9 @@ WRONG = {
     SEGMENTATION.replace("test-masks masks", "test-masks values"): "holds the value 77",
     SEGMENTATION.replace("test-masks masks", "test-masks colours"): "is a RGB picture",
     SEGMENTATION.replace("test-masks masks", "test-masks small"): "They must be equally large",
+    SEGMENTATION.replace("test-masks masks", "test-masks void") + " --ignore 9": "all are ignored",
+    SEGMENTATION.replace("--num-classes 3", "--classes latin.txt"): "is not UTF-8 text",
+    SEGMENTATION.replace("--num-classes 3", "--classes twice.txt"): "names 'road' twice",
     SEGMENTATION.replace("segmentation", "retrieval").replace(
         "test-masks masks", "test-masks values"
     ): "holds the value 77",

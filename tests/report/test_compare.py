@@ -284,12 +284,27 @@ def test_names_of_methods() -> None:
     assert method_of("random") == "random" and method_of("random:resnet50") == "random:resnet50"
     assert method_of("work/moco_v2_20e_seed0/backbone.pth") == "moco_v2_20e"
     assert method_of("zoo/densecl-seed12.safetensors") == "densecl"
+    assert method_of("work/moco/seed0/backbone.pth") == "moco"
+    assert method_of("w/moco_seed0/backbone.pth:vit_small_patch16_224.dino") == "moco"
+    assert method_of("random:vit_small_patch16_224.dino") == "random:vit_small_patch16_224.dino"
+    assert method_of("/seed0/backbone.pth") == method_of("../backbone.pth") == ""
+
+
+def test_a_backbone_without_a_name_needs_one(write: Write) -> None:
+    file = write("a", 0, np.zeros(60), backbone="backbone.pth")
+    with pytest.raises(DenseCLError, match="does not say which method it is of. Write METHOD=PATH"):
+        read_results([str(file)])
+    assert read_results([f"ours={file}"])[0].method == "ours"
 
 
 def test_folders_labels_and_tasks(write: Write, tmp_path: Path) -> None:
     values = np.linspace(0, 1, 60)
     one, two = write("a", 0, values), write("b", 0, values)
     (one.parent / "summary.json").write_text('{"loss": 1}')
+    (one.parent / "scalars.json").write_text("")  # of a run that was killed at once
+    left = tmp_path / ".a.json.x8k2" / "a.json"  # of a command that was killed while it wrote
+    left.parent.mkdir()
+    left.write_text(one.read_text())
     assert len(read_results([str(tmp_path)])) == 2
     named = read_results([f"ours={one.parent}", f"ours@photos={two}"])
     assert [(r.method, r.task) for r in named] == [("ours", "classification"), ("ours", "photos")]
@@ -303,6 +318,7 @@ def test_folders_labels_and_tasks(write: Write, tmp_path: Path) -> None:
         ({"settings": SETTINGS | {"crop": 1}}, "setting crop is 1 instead of 'absent'"),
         ({"records": [{"image": "x.jpg", "knn": 1.0}]}, "scored on other images"),
         ({"records": [{"image": "x.jpg"}] * 2}, "two records of image 'x.jpg'"),
+        ({"records": [{"image": "0.jpg", "labels": ["b"]}]}, "scored on other images"),
         ({"scores": {}}, "has no scores"),
         ({"backbone": "a_seed2/backbone.pth"}, "are both a on classification"),
     ],
@@ -436,3 +452,40 @@ def test_results_of_evaluate_can_be_compared(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert main(["compare", str(tmp_path / "results"), "--out", str(page)]) == 0
     assert "dense-cl evaluate invariance --backbone random" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"bbox": {"truths": [[0, 1]]}}, {"bbox": {"truths": [[0, 3]]}}),
+        ({"segments": [[0, 0.9, 1, 0, 0]]}, {"segments": [[1, 0.9, 1, 0, 0]]}),
+        ({"confusion": [[0, 0, 4]]}, {"confusion": [[1, 0, 4]]}),
+    ],
+)
+def test_other_labels_of_the_same_image_are_refused(write: Write, mine: dict, theirs: dict) -> None:
+    files = [
+        write(name, 0, np.zeros(1), records=[{"image": "a.jpg", **record}])
+        for name, record in (("a", mine), ("b", theirs))
+    ]
+    with pytest.raises(DenseCLError, match=r"'a\.jpg' has other labels"):
+        read_results([str(file) for file in files])
+
+
+def test_segments_that_only_one_found_in_vain_are_no_labels(write: Write) -> None:
+    found = [[0, 0.9, 1, 0, 0]]
+    files = [
+        write(name, 0, np.zeros(1), records=[{"image": "a.jpg", "segments": segments}])
+        for name, segments in (("a", found), ("b", [*found, [2, 0.0, 0, 1, 0]]))
+    ]
+    assert len(read_results([str(file) for file in files])) == 2
+
+
+def test_the_page_says_what_cannot_be_told_and_takes_any_name(write: Write) -> None:
+    files = [
+        write("a", 0, np.zeros(1), records=[], scores={"knn": 0.5}),
+        write("b", 0, np.zeros(1), records=[], scores={"knn": 0.7}),
+    ]
+    results = read_results([f"$a_{{$={files[0]}", f"b={files[1]}"])
+    page = comparison_page(compare(results), results)
+    assert "<td>cannot be told</td>" in page
+    assert "<td>no difference shown</td>" not in page

@@ -87,6 +87,8 @@ def evaluate_segmentation_fine_tuning(
     if fraction is not None:
         segmenter.take_fraction(cfg, fraction, seed)
     images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
+    data = {split: identity(_below_root(files)) for split, files in images.items()}
+    cfg.training_data = data["train"]
     examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
     with scope_kept():
@@ -117,7 +119,7 @@ def evaluate_segmentation_fine_tuning(
             "batch_size": get_world_size() * cfg.train_dataloader.batch_size,
             "mixed_precision": cfg.optim_wrapper.type != "OptimWrapper",
             "images": {split: len(files) for split, files in images.items()},
-            "data": {split: identity(_below_root(files)) for split, files in images.items()},
+            "data": data,
             "ignore": sorted(test.ignore) if test else None,
         },
         **scores,

@@ -138,4 +138,5 @@ def _image_part(drawn_B: Array, images: int, scale: float) -> tuple[Part, ...]:
     defined = drawn_B[np.isfinite(drawn_B)]
     if len(defined) < 2 or np.ptp(defined) <= _ROUNDING * scale:
         return ()
-    return (Part(float(defined.var(ddof=1)), images - 1),)
+    # Draws of n out of n vary by (n - 1) / n of what new images would bring.
+    return (Part(float(defined.var(ddof=1)) * images / (images - 1), images - 1),)

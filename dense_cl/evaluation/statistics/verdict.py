@@ -33,7 +33,8 @@ def verdict(
     p_value = estimate.p_value() if p_value is None else p_value
     detectable = estimate.detectable(alpha) if detectable is None else detectable
     low, high = estimate.interval(alpha)
-    limits = f"{1 - alpha:.0%} interval {low:.4g} to {high:.4g}"
+    level = f"{100 * (1 - alpha):.6g}% interval"
+    limits = f"{level} {low:.4g} to {high:.4g}"
     if not estimate.parts:
         return _unknown(first, second, found)
     if p_value >= alpha:
@@ -44,7 +45,7 @@ def verdict(
     else:
         above, below = (first, second) if estimate.value > 0 else (second, first)
         if estimate.value < 0:
-            limits = f"{1 - alpha:.0%} interval {-high:.4g} to {-low:.4g}"
+            limits = f"{level} {-high:.4g} to {-low:.4g}"
         head = f"{above} above {below} by {abs(estimate.value):.4g} ({limits})"
     said = [head, *_reservations(first, second, found)]
     if estimate.p_value() < alpha <= p_value:
