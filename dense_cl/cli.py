@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DenseCLError as error:
         print(f"dense-cl {asked}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\ndense-cl {asked}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
