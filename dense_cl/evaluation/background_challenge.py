@@ -99,8 +99,7 @@ def evaluate_backgrounds(
             f"backgrounds: {len(kept)} classes have {min_images} usable images in both sets, two"
             f" are needed. Usable in train/test: {table or 'none'}. Images are usable whose"
             " objects all have masks, and of which the largest is not too small and leaves"
-            " background beside its box. Use more"
-            " images, coarse classes, or a smaller min_images."
+            " background beside its box. Use more images, coarse classes, or a smaller min_images."
         )
     left_out["classes"] = [c for c in classes if c not in kept]
     sets = {what: [c for c in cutouts if c.label in kept] for what, cutouts in sets.items()}

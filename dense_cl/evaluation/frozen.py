@@ -89,7 +89,7 @@ class FrozenBackbone:
         That is weights, layers, their public attributes (levels, number of heads, ...), the version
         of their package, and normalisation. The code of a module's ``forward`` is not part of it.
         """
-        package = sys.modules[type(self.module).__module__.partition(".")[0]]
+        package = sys.modules.get(type(self.module).__module__.partition(".")[0])
         version = getattr(package, "__version__", "")
         digest = hashlib.sha256(f"{type(self.module)} {version} {self.module!r}".encode())
         for name, module in self.module.named_modules():

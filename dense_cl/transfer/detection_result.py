@@ -133,7 +133,7 @@ def result_hook(
             split: {
                 "labels": data_name(labels.file),
                 "images": len(labels.images),
-                "data": labels.identity(),
+                "data": facts["data"][split],
             }
             for split, labels in splits.items()
         },

@@ -75,6 +75,7 @@ def finetune(
     )
     cfg.freeze_backbone = freeze_backbone
     splits = _splits(cfg, train, val, train_images, val_images, seed)
+    data = {split: labels.identity() for split, labels in splits.items()}  # for all seeds the same
     if fraction is not None:
         splits["train"] = take_fraction(splits["train"], fraction, seed)
     for split, labels in splits.items():
@@ -83,7 +84,7 @@ def finetune(
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
     cfg.training_data = splits["train"].identity()
-    facts = _facts(cfg, start, splits, fraction, seed)
+    facts = {"data": data, **_facts(cfg, start, splits, fraction, seed)}
     with scope_kept():
         return _run(cfg, start, backbone_only, facts, splits, cfg_options or {}, command)
 

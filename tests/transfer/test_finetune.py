@@ -10,6 +10,7 @@ from mmengine.config import Config
 from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.paths import configs_dir
+from dense_cl.report.compare_results import read_results
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.finetune import finetune
@@ -164,6 +165,23 @@ def test_resume_goes_on(labels, backbone, tmp_path):
         arguments = dict(backbone=backbone, cfg_options=longer, resume=True, **run) | other
         with pytest.raises(DenseCLError, match=f"cannot resume from .*{said}"):
             finetune(FASTER, **arguments)
+
+
+@pytest.mark.slow
+def test_other_seeds_of_a_fraction_can_be_compared(labels, tmp_path):
+    files = []
+    for seed in (0, 1):
+        folder = tmp_path / f"moco_seed{seed}"
+        finetune(
+            FASTER, "random", labels, labels, fraction=50, seed=seed, work_dir=folder,
+            cfg_options=TINY,
+        )  # fmt: skip
+        files.append(str(folder / "result.json"))
+    chosen = [
+        json.loads((tmp_path / f"moco_seed{s}/labels/train.json").read_text()) for s in (0, 1)
+    ]
+    assert chosen[0]["images"] != chosen[1]["images"]
+    assert [result.seed for result in read_results(files)] == [0, 1]
 
 
 def refused(capsys, *arguments: object) -> str:

@@ -84,11 +84,13 @@ def evaluate_segmentation_fine_tuning(
     if iterations is not None:
         segmenter.set_iterations(cfg, iterations)
     names = segmenter.classes_of(cfg)
+    data = {  # of all of them, for any seed
+        split: identity(_below_root(segmenter.images_of(cfg, split))) for split in ("train", "test")
+    }
     if fraction is not None:
         segmenter.take_fraction(cfg, fraction, seed)
     images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
-    data = {split: identity(_below_root(files)) for split, files in images.items()}
-    cfg.training_data = data["train"]
+    cfg.training_data = identity(_below_root(images["train"]))
     examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
     with scope_kept():
