@@ -94,7 +94,7 @@ def load_plan(args: argparse.Namespace, key: str, example: str) -> Plan:
     if file.is_dir() or named.endswith(os.sep):
         file = file / f"{_snake_case(type(provider).__name__)}.{key}"
     source = SOURCES.build(dict(dataset.source))
-    limit = (cfg.default_hooks.get("quarantine") or {}).get("limit", LIMIT)
+    limit = ((cfg.get("default_hooks") or {}).get("quarantine") or {}).get("limit", LIMIT)
     return Plan(source, RegionCache(str(file), provider).provider, file, limit)
 
 

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from dense_cl.regions.extract import extract_regions
     from dense_cl.regions.saliency import SaliencyProvider
     from dense_cl.regions.saliency.map_folder import MapFolder
+    from dense_cl.sources import FolderSource
 
     plan = extraction.load_plan(args, "saliency", "RobustBackground")
     provider = plan.provider
@@ -35,10 +36,12 @@ def run(args: argparse.Namespace) -> int:
                 f"--maps: {type(provider).__name__} gives regions, not saliency. Leave it out."
             )
         args.maps = args.maps.expanduser()
-        photos = getattr(plan.source, "root", None)
-        if photos and args.maps.resolve().is_relative_to(Path(photos).resolve()):
+        source = plan.source  # a list of files takes no others in
+        if isinstance(source, FolderSource) and args.maps.resolve().is_relative_to(
+            Path(source.root).resolve()
+        ):
             raise DenseCLError(
-                f"--maps '{args.maps}' lies in the folder of photos '{photos}', of which the maps"
+                f"--maps '{args.maps}' lies in the folder of photos '{source.root}', of which they"
                 " would be photos the next time. Give a folder outside of it."
             )
         provider = MapFolder(provider, args.maps, plan.source)

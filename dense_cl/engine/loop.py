@@ -101,7 +101,7 @@ class PretrainLoop(BaseLoop):
                     if self.stopping:
                         raise TrainingStopped(self.stopping, str(runner.last_checkpoint))
         runner.call_hook("after_train")
-        if self.skipped == self.max_iters:
+        if 0 < self.skipped == self.max_iters:
             raise DenseCLError(
                 f"nothing was trained: not one of {self.max_iters} batches had {_SMALLEST_BATCH}"
                 " images. Raise train_dataloader.batch_size, or add images."

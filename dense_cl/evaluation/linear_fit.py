@@ -74,13 +74,14 @@ def best_fit(
         line = f"penalty {number} of {len(penalties)}, {fit.l2:.3g}: loss {fit.loss:.4f}"
         if score is not None:
             scores[fit.l2] = score(fit)
+            if math.isnan(scores[fit.l2]):
+                raise DenseCLError(
+                    "the validation images have no label that the metric could count, so no penalty"
+                    " can be chosen. Give others, or none: then a part of the training images is"
+                    " taken."
+                )
             line += f", validation {100 * scores[fit.l2]:.1f}"
         progress(line + ("" if fit.converged else f" (gradient {fit.gradient:.1g} left)"))
         by_penalty[fit.l2] = fit
-    if any(math.isnan(value) for value in scores.values()):
-        raise DenseCLError(
-            "the validation images have no label that the metric could count, so no penalty can be"
-            " chosen. Give others, or none: then a part of the training images is taken."
-        )
     best = max(penalties, key=lambda l2: scores.get(l2, 0.0))
     return by_penalty[best], {l2: scores[l2] for l2 in penalties if l2 in scores}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive
 from dense_cl.losses.info_nce import unit
 from dense_cl.models.features import FeatureBundle
 from dense_cl.objectives.base import Objective
@@ -47,6 +47,7 @@ class ClusterObjective(Objective):
                 f"num_views={num_views}, num_assign_views={num_assign_views}: at least two views"
                 " are compared, and from one to all of them assign."
             )
+        check_positive(type(self).__name__, temperature=temperature)
         self.temperature = temperature
         self.online_views = tuple(range(num_views))
         self.num_assign_views = num_assign_views

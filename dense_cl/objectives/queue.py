@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dense_cl.errors import check_positive
 from dense_cl.losses.info_nce import InfoNCETerms
 from dense_cl.models.features import ObjectiveOutput
 from dense_cl.models.memory_bank import MemoryBank
@@ -33,6 +34,7 @@ class QueueObjective(Objective):
         temperature: float = 0.2,
     ) -> None:
         super().__init__()
+        check_positive(type(self).__name__, temperature=temperature)
         self.temperature = temperature
         self.num_negatives = queue_size
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[-1]))

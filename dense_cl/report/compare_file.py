@@ -51,8 +51,6 @@ def parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
         text = file.read_text(encoding="utf-8")
         content = {} if not needed and _is_log(text) else json.loads(text)
     except (OSError, ValueError) as error:
-        if not needed:
-            return
         raise DenseCLError(f"'{file}' cannot be read as JSON: {error}") from None
     wanted = ("task", "backbone", "seed", "scores", "settings")
     missing = [key for key in wanted if not isinstance(content, dict) or key not in content]
@@ -112,9 +110,13 @@ def _malformed(content: Mapping[str, Any]) -> str:
 
 
 def _is_log(text: str) -> bool:
-    """Whether a text is JSON lines, as training writes what it logs."""
+    """Whether a text is JSON lines, as training writes what it logs; none yet, too."""
     lines = text.splitlines()[:2]
-    return len(lines) == 2 and all(line.startswith("{") and line.endswith("}") for line in lines)
+    return (
+        not lines
+        or len(lines) == 2
+        and all(line.startswith("{") and line.endswith("}") for line in lines)
+    )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -83,7 +83,7 @@ def finetune(
         detection.set_labels(cfg, split, labels, path)
     if epochs is not None:
         detection.set_epochs(cfg, epochs, len(splits["train"].images))
-    cfg.training_data = splits["train"].identity()
+    cfg.training_data = f"{data['train']}, {'all' if fraction is None else f'{fraction:g} %'}"
     facts = {"data": data, **_facts(cfg, start, splits, fraction, seed)}
     with scope_kept():
         return _run(cfg, start, backbone_only, facts, splits, cfg_options or {}, command)

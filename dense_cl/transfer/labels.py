@@ -50,7 +50,8 @@ class Labels:
 
     def identity(self) -> str:
         """Return 16 hexadecimal digits over images, annotations and categories."""
-        return identity([json.dumps([self.images, self.annotations, self.categories])])
+        parts = (self.images, self.annotations, self.categories)
+        return identity(json.dumps(entry) for part in parts for entry in part)
 
     def write(self, path: Path) -> Path:
         """Write as COCO JSON, atomically."""

@@ -387,6 +387,9 @@ VECTORS = dict(type="MLPHead", hidden_channels=8, out_channels=4)
         (dict(type="Leopart", head=VECTORS, queue_per_image=-1), "Leopart: queue_per_image=-1"),
         (dict(type="SoCo", head=VECTORS, jitter_probability=2), "SoCo: jitter_probability=2"),
         (dict(type="SoCo", head=VECTORS, side=0), "SoCo: side=0"),
+        (dict(type="InfoNCE", head=VECTORS, temperature=-0.2), "InfoNCE: temperature=-0.2"),
+        (dict(type="SimCLR", head=VECTORS, temperature=0), "SimCLR: temperature=0"),
+        (dict(type="SwAV", head=VECTORS, temperature=-1), "SwAV: temperature=-1"),
     ],
 )
 def test_options_out_of_range_are_named(cfg, message):

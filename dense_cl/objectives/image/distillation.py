@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, check_positive
 from dense_cl.losses.distillation import distillation
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput
 from dense_cl.models.heads import MLPHead
@@ -38,6 +38,7 @@ class Distillation(Objective):
         from dense_cl.transfer.encoder import load_encoder
 
         super().__init__()
+        check_positive(type(self).__name__, temperature=temperature)
         self.temperature = temperature
         encoder = load_encoder(teacher)
         if not len(encoder.head):

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dense_cl.errors import check_positive
 from dense_cl.losses.in_batch_contrast import in_batch_info_nce
 from dense_cl.models.distributed import concat_all_gather, gather_sizes, rank
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
@@ -39,6 +40,7 @@ class MoCoV3(PairObjective):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        check_positive(type(self).__name__, temperature=temperature)
         self.temperature = temperature
         self.head = HEADS.build(dict(head, in_channels=in_channels[-1]))
         self.target_head = TargetNetwork(self.head)

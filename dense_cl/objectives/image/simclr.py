@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dense_cl.errors import check_positive
 from dense_cl.losses.in_batch_contrast import nt_xent
 from dense_cl.models.distributed import gather_sizes, gather_with_gradient, rank
 from dense_cl.models.features import FeatureBundle, ObjectiveOutput, ViewFeatures
@@ -35,6 +36,7 @@ class SimCLR(PairObjective):
         temperature: float = 0.1,
     ) -> None:
         super().__init__()
+        check_positive(type(self).__name__, temperature=temperature)
         self.temperature = temperature
         self.head: nn.Module = HEADS.build(dict(head, in_channels=in_channels[-1]))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import check_positive
 from dense_cl.losses.pixel_contrast import pixel_contrast
 from dense_cl.objectives.pixel.pixel_pairs import PixelPairs
 from dense_cl.registry import OBJECTIVES
@@ -38,8 +38,7 @@ class PixContrast(PixelPairs):
         stage: int = -1,
     ) -> None:
         super().__init__(in_channels, head, correspondence, stage)
-        if temperature <= 0:
-            raise DenseCLError(f"PixContrast: temperature={temperature} must be above 0.")
+        check_positive("PixContrast", temperature=temperature)
         self.temperature = temperature
 
     def compare(self, query_BDS: Tensor, key_BDT: Tensor, weights_BST: Tensor) -> Tensor:

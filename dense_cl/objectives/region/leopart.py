@@ -137,7 +137,8 @@ class Leopart(Objective):
         diagnostics = {
             "agreement": torch.stack(agreeing).sum() / torch.stack(shared).sum().clamp(min=1),
             "confidence": torch.stack([q.amax(dim=1).mean() for q in assignments]).mean(),
-            "overlap": torch.stack(shared).float().mean() / self._cells(features),
+            "overlap": torch.stack(shared).float().mean()
+            / (len(features.online[0].last) * self.grid_size**2),
         }
         if self.queue is not None:
             diagnostics["queue_filled"] = self.queue.filled_fraction
@@ -160,10 +161,6 @@ class Leopart(Objective):
         with torch.no_grad():
             agree = (assignment_NK.argmax(dim=1) == scores_NK.argmax(dim=1)) & valid_N
         return rescale_mean(loss, valid_N.sum()), agree.sum(), valid_N.sum()
-
-    def _cells(self, features: FeatureBundle) -> int:
-        """Cells of the grids over all overlaps of two views."""
-        return len(features.online[0].last) * self.grid_size**2
 
     def _embed(self, features: ViewFeatures, head: nn.Module) -> Tensor:
         """Unit embeddings of all cells, (B, D, H, W)."""
