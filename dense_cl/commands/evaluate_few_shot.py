@@ -18,7 +18,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument("--way", type=whole(2), default=5, help="classes of an episode (5)")
     task.add_argument("--shot", type=whole(1), default=5, help="images of each to learn from (5)")
     task.add_argument("--query", type=whole(1), default=15, help="images of each to score (15)")
-    task.add_argument("--episodes", type=whole(1), default=600, help="(600)")
+    task.add_argument("--episodes", type=whole(2), default=600, help="(600)")
     task.add_argument("--size", type=side, default=224, help="side of the images (224)")
     task.add_argument("--draw-seed", type=whole(0), default=0, help="of the episodes (0)")
     add_extraction(task)

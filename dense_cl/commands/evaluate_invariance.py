@@ -42,7 +42,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         help="photos to learn whitening from (other scenes, all of --images, those of --sets)",
     )
     task.add_argument(
-        "--reference-scenes", type=whole(2), metavar="N", help=f"number of ({_REFERENCE_SCENES})"
+        "--reference-scenes", type=whole(3), metavar="N", help=f"number of ({_REFERENCE_SCENES})"
     )
     add_cache(task)
     task.set_defaults(evaluate=run)

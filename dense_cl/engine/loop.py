@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -81,7 +82,9 @@ class PretrainLoop(BaseLoop):
         if self.iter == 0 and runner.learner.observed_views:
             self._observe()
         fresh_epoch = True
-        with contextlib.closing(self._batches()) as batches:
+        with warnings.catch_warnings(), contextlib.closing(self._batches()) as batches:
+            # The schedule goes by iterations, also while gradients are accumulated.
+            warnings.filterwarnings("ignore", r"Detected call of `scheduler\.step\(\)` before")
             while self.iter < self.max_iters:
                 if fresh_epoch:
                     runner.call_hook("before_train_epoch")

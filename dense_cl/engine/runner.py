@@ -3,7 +3,9 @@
 import itertools
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,6 +67,7 @@ class PretrainRunner(Runner):
         last_checkpoint: written or resumed from.
         saved_rng: generator states to begin training with.
         data_fingerprint: of the image source.
+        region_fingerprints: of what regions and saliency are read from or found with.
     """
 
     _has_loaded: bool
@@ -73,6 +76,7 @@ class PretrainRunner(Runner):
     quarantine: Any = None
     saved_rng: dict[str, Any] | None = None
     data_fingerprint = ""
+    region_fingerprints: Mapping[str, str] = MappingProxyType({})
 
     @property
     def work_path(self) -> Path:
@@ -170,6 +174,10 @@ class PretrainRunner(Runner):
         accumulate = self.optim_wrapper._accumulative_counts
         self.learner.total_steps = self.max_iters // accumulate
         dataset = self.train_dataloader.dataset
+        self.region_fingerprints = {
+            kind: provider.identity()
+            for kind, provider in getattr(dataset, "providers", {}).items()
+        }
         streaming = isinstance(dataset, IterableDataset)
         self.learner.prepare(None if streaming else len(dataset), self.seed)
         if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":

@@ -26,6 +26,7 @@ _DECISIVE = (
     "randomness",
 )  # fmt: skip
 # ... but for these, which only change the speed. Source and pairs are compared by fingerprint.
+_PLACES = ("annotations", "file", "root", "weights")  # of regions and saliency, likewise
 _FREE = ("num_workers", "prefetch_factor", "pin_memory", "source", "pairs")
 
 
@@ -210,6 +211,11 @@ def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
     """Return what decides the weights."""
     flat = flatten(runner.cfg, _DECISIVE)
     flat["data fingerprint"] = runner.data_fingerprint
+    for kind, digest in runner.region_fingerprints.items():
+        start = f"train_dataloader.dataset.{kind}."
+        for key in [k for k in flat if k.startswith(start) and k.split(".")[-1] in _PLACES]:
+            del flat[key]
+        flat[f"fingerprint of {kind}"] = digest
     pairs = getattr(runner.train_dataloader.dataset, "pairs", None)
     if pairs is not None:
         flat["fingerprint of object pairs"] = pairs.fingerprint

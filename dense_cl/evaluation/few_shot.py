@@ -55,10 +55,10 @@ def evaluate_few_shot(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
-    if way < 2 or min(shot, query, episodes) < 1:
+    if min(way, episodes) < 2 or min(shot, query) < 1:
         raise DenseCLError(
-            f"{episodes} episodes, {way}-way {shot}-shot with {query} queries: two ways and one of "
-            "each other are needed."
+            f"{episodes} episodes, {way}-way {shot}-shot with {query} queries: two episodes, for an"
+            " interval, and two ways, and one of each other are needed."
         )
     images.check_files()
     check_distinct(images.files())

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from torch.utils.data import get_worker_info
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.models.backbones import image_vectors
+from dense_cl.models.backbones.resnet import DEPTHS
 from dense_cl.transfer.loading import load_backbone_weights, rebuild, resnet_depth
 from dense_cl.transfer.weights_file import read_weights
 
@@ -197,6 +199,7 @@ def _from_file(text: str) -> nn.Module:
 
 def _build(text: str) -> tuple[nn.Module, str]:
     """Build what ``FILE`` or ``FILE:ARCH`` names, and return it and the file."""
+    text = os.path.expanduser(text)
     file, _, architecture = (text, "", "") if Path(text).is_file() else text.rpartition(":")
     if not Path(file or text).is_file():
         raise DenseCLError(
@@ -223,6 +226,6 @@ def _build(text: str) -> tuple[nn.Module, str]:
 
 def _architecture(name: str) -> dict[str, Any]:
     resnet = re.fullmatch(r"resnet(\d+)", name)
-    if resnet:
+    if resnet and int(resnet[1]) in DEPTHS:  # timm has others
         return dict(type="ResNet", depth=int(resnet[1]))
     return dict(type="TimmBackbone", model_name=name)

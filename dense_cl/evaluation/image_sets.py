@@ -42,7 +42,8 @@ class Splits:
         generator with seed 0, and the first fifth, rounded down, is for validation.
 
         Raises:
-            DenseCLError: too few images to split, or labels that have no training image.
+            DenseCLError: too few images to split, labels that have no training image, or a split
+                without labels.
         """
         sets = {"training": train, "test": test} | ({"validation": val} if val else {})
         check_classes(sets, multi_label)
@@ -53,7 +54,14 @@ class Splits:
             if not count:
                 raise DenseCLError(f"{len(train)} training images are too few to choose with.")
             train, val = train.take(order[count:]), train.take(order[:count])
-        return cls(train, val, test)
+        splits = cls(train, val, test)
+        for what, images in splits.by_name().items():
+            if not _names(images, multi_label):
+                raise DenseCLError(
+                    f"none of the {what} images has a label, so there is nothing to count."
+                    " Give others."
+                )
+        return splits
 
     def by_name(self) -> dict[str, LabelledImages]:
         """Return the sets by what messages call them."""

@@ -24,6 +24,7 @@ class KeypointObject:
 
     Attributes:
         image: index of its photo in the source.
+        photo_size: width and height of the photo, as the JSON says.
         category: its class.
         box: x, y, width and height in pixels of the photo, inside it.
         points: (P, 2) pixels of the photo.
@@ -31,6 +32,7 @@ class KeypointObject:
     """
 
     image: int
+    photo_size: tuple[float, float]
     category: int
     box: tuple[float, float, float, float]
     points: Tensor
@@ -61,16 +63,19 @@ class ObjectCrops(ImageSource):
         """Return the box as (H, W, 3) uint8 RGB.
 
         Raises:
-            DenseCLError: the photo cannot be read, or is smaller than its annotations say.
+            DenseCLError: the photo cannot be read, or is of another size than the JSON says.
         """
-        photo = self.photos.load(self.objects[index].image)
-        x1, y1, x2, y2 = self.pixels(index)
-        if y2 > photo.shape[0] or x2 > photo.shape[1]:
+        wanted = self.objects[index]
+        photo = self.photos.load(wanted.image)
+        size = photo.shape[1], photo.shape[0]
+        if size != wanted.photo_size:
+            width, height = wanted.photo_size
             raise DenseCLError(
-                f"'{self.photos.name(self.objects[index].image)}' is smaller than its annotations "
-                f"say: {photo.shape[1]}x{photo.shape[0]}, with an object up to ({x2}, {y2}). Give "
-                "the photos that the JSON belongs to."
+                f"'{self.photos.name(wanted.image)}' has {size[0]}x{size[1]} pixels, and its key"
+                f" points are of a photo with {width:g}x{height:g}. Give the photos that the JSON"
+                " belongs to."
             )
+        x1, y1, x2, y2 = self.pixels(index)
         return np.ascontiguousarray(photo[y1:y2, x1:x2])
 
     def pixels(self, index: int) -> tuple[int, int, int, int]:
@@ -114,16 +119,17 @@ def read_objects(
         DenseCLError: no COCO JSON, no such object, or a category with other numbers of points.
     """
     content, photos = read_coco(annotations), CocoSource(annotations, images)
+    wrong = f"'{annotations}' is no COCO file of key points"
     try:
         numbers = {image["id"]: number for number, image in enumerate(content["images"])}
         listed = [
             _object(each, numbers[each["image_id"]], content["images"][numbers[each["image_id"]]])
             for each in content.get("annotations", [])
         ]
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise DenseCLError(
-            f"'{annotations}' is no COCO file of key points: {type(error).__name__} {error}."
-        ) from None
+    except (KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise DenseCLError(f"{wrong}: {type(error).__name__} {error}.") from None
+    except ValueError as error:
+        raise DenseCLError(f"{wrong}: {error}.") from None
     objects = [each for each in listed if each is not None and each.visible.sum() >= min_points]
     if not objects:
         raise DenseCLError(
@@ -144,15 +150,27 @@ def read_objects(
 def _object(
     annotation: dict[str, Any], number: int, image: dict[str, Any]
 ) -> KeypointObject | None:
-    """Return the object of an annotation; None for crowds, and without points or an area."""
+    """Return the object of an annotation; None for crowds, and without points or an area.
+
+    Raises:
+        ValueError: a visible point that is not in the photo.
+    """
     if not annotation.get("keypoints") or annotation.get("iscrowd"):
         return None
     width, height = float(image["width"]), float(image["height"])
     x, y, w, h = (float(value) for value in annotation["bbox"])
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)
-    if right - left < 1 or bottom - top < 1:
+    if not (right - left >= 1 and bottom - top >= 1):  # nor with NaN
         return None
     points = torch.tensor(annotation["keypoints"], dtype=torch.float32).reshape(-1, 3)
+    places, visible = points[:, :2], points[:, 2] == 2
+    inside = (places >= 0) & (places <= torch.tensor([width, height]))  # NaN is not
+    if not inside[visible].all():
+        x, y = places[visible & ~inside.all(dim=1)][0].tolist()
+        raise ValueError(
+            f"annotation {annotation.get('id')} has a visible point at ({x:g}, {y:g}), outside its"
+            f" photo of {width:g}x{height:g} pixels"
+        )
     box = (left, top, right - left, bottom - top)
     category = int(annotation["category_id"])
-    return KeypointObject(number, category, box, points[:, :2], points[:, 2] == 2)
+    return KeypointObject(number, (width, height), category, box, places, visible)

@@ -1,7 +1,7 @@
 """A folder of images and a folder of label masks, read as pairs."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,18 +81,22 @@ class MaskFolders:
         masks = (hashlib.sha256(mask.read_bytes()).hexdigest() for _, mask in self.pairs)
         return identity(f"{self.name(i)} {mask}" for i, mask in enumerate(masks))
 
-    def check(self) -> None:
+    def check(self) -> set[int]:
         """Read every photo and mask, so that a wrong one is named before long work.
+
+        Returns:
+            The classes that occur.
 
         Raises:
             DenseCLError: see ``labels``; or all pixels are void.
         """
-        labelled = [bool((self.labels(index) != VOID).any()) for index in range(len(self))]
-        if not any(labelled):
+        found = {int(c) for i in range(len(self)) for c in self.labels(i).unique()} - {VOID}
+        if not found:
             raise DenseCLError(
                 f"no pixel of the masks in '{self.masks}' is labelled: all are ignored"
                 f" ({sorted(self.ignore)}). Is --ignore right?"
             )
+        return found
 
     def labels(self, index: int) -> Tensor:
         """Return the classes of photo ``index`` at full size: (h, w) int16, void = -1.
@@ -141,6 +145,35 @@ class MaskFolders:
         return torch.from_numpy(np.where(void, VOID, values).astype(np.int16))
 
 
+def check_sets(sets: Mapping[str, MaskFolders], progress: Callable[[str], None]) -> None:
+    """Check the masks of all sets, and that they are of the same classes.
+
+    A small training set may lack rare classes, which are then said and scored as never found.
+
+    Args:
+        sets: by what messages call them, ``training`` among them.
+        progress: called with a line of text for each, and for classes that cannot be learnt.
+
+    Raises:
+        DenseCLError: see ``MaskFolders.check``; or no class of a set has a training pixel.
+    """
+    found: dict[str, set[int]] = {}
+    for what, folders in sets.items():
+        progress(f"checking {len(folders)} {what} masks")
+        found[what] = folders.check()
+    for what, classes in found.items():
+        unknown = sorted(classes - found["training"])
+        values = ", ".join(map(str, unknown))
+        if unknown and classes.isdisjoint(found["training"]):
+            raise DenseCLError(
+                f"the {what} masks in '{sets[what].masks}' hold only the classes {values}, of which"
+                f" the training masks in '{sets['training'].masks}' have none: the two sets do not"
+                " belong together, or number their classes differently."
+            )
+        if unknown:
+            progress(f"warning: {what} has classes without any training pixel: {values}")
+
+
 def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Path]:
     """Map each file's path under ``folder``, without suffix, to the file."""
     if not folder.is_dir():
@@ -149,9 +182,10 @@ def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Pat
         )
     found: dict[Path, Path] = {}
     for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in suffixes or file.name.startswith("."):
+        name = file.relative_to(folder)
+        if file.suffix.lower() not in suffixes or any(p.startswith(".") for p in name.parts):
             continue
-        other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
+        other = found.setdefault(name.with_suffix(""), file)
         if other != file:
             raise DenseCLError(
                 f"'{other}' and '{file}' have the same name but for the suffix, so which of them"

@@ -21,7 +21,7 @@ from dense_cl.evaluation.examples import draw_segmentations
 from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.hummingbird import TEMPERATURE, K, transfer_labels
-from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.mask_folders import MaskFolders, check_sets
 from dense_cl.evaluation.patch_memory import PatchMemory
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
@@ -76,9 +76,7 @@ def evaluate_retrieval(
     options = extraction or Extraction()
     sets = {"training": train, "test": test}
     check_disjoint({what: folders.files() for what, folders in sets.items()})
-    for what, folders in sets.items():
-        options.progress(f"checking {len(folders)} {what} masks")
-        folders.check()
+    check_sets(sets, options.progress)
     (maps,) = options.maps(frozen, train.pictures(size), [stage], "training")
     remembered = PatchMemory.of(maps, train, memory, seed)
     (queries,) = options.maps(frozen, test.pictures(size), [stage], "test")

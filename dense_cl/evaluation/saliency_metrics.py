@@ -93,7 +93,9 @@ def structure_measure(prediction: Map, truth: Mask, alpha: float = 0.5) -> float
 
     ``alpha`` of it compares object and background as wholes (section 3.2), the rest the four parts
     that the centre of the object divides the image into (section 3.1). A truth that is empty or
-    full is compared by the mean of the prediction.
+    full is compared by the mean of the prediction. A part of one pixel counts as alike, as in the
+    authors' code; PySODMetrics has no number for it. A centre between two pixels is rounded as
+    there, to the even one.
     """
     share = float(truth.mean())
     if share in (0.0, 1.0):
@@ -133,8 +135,8 @@ def _by_quarters(prediction: Map, truth: Mask) -> float:
 
 def _similarity(prediction: Map, truth: Mask) -> float:
     """Structural similarity of a part of the image to its truth."""
-    if prediction.size == 1:
-        return 1.0 if float(prediction.item()) == float(truth.item()) else 0.0
+    if prediction.size == 1:  # whatever its value: both variances are 0
+        return 1.0
     (spread, both), (_, spread_truth) = np.cov(prediction.ravel(), truth.ravel().astype(float))
     mean, mean_truth = float(prediction.mean()), float(truth.mean())
     above = 4 * mean * mean_truth * both

@@ -20,7 +20,7 @@ from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.frozen import open_backbone
 from dense_cl.evaluation.linear_fit import LinearFit, best_fit, check_penalties
 from dense_cl.evaluation.linear_probe import fit_maps, pixel_logits
-from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.mask_folders import MaskFolders, check_sets
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
 
@@ -80,9 +80,7 @@ def evaluate_segmentation(
     options = extraction or Extraction(progress=progress)
     sets = {"training": train, "test": test} | ({"validation": val} if val is not None else {})
     check_disjoint({what: folders.files() for what, folders in sets.items()})
-    for what, folders in sets.items():
-        progress(f"checking {len(folders)} {what} masks")
-        folders.check()
+    check_sets(sets, progress)
     maps = {
         what: options.maps(frozen, folders.pictures(size), stages, what)
         for what, folders in sets.items()

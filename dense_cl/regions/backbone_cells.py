@@ -23,7 +23,7 @@ def require_weights(weights: str, provider: RegionProvider) -> None:
     Raises:
         DenseCLError: names the provider.
     """
-    if not (_is_random(weights) or Path(weights).is_file()):
+    if not (_is_random(weights) or Path(weights).expanduser().is_file()):
         raise DenseCLError(
             f"regions {type(provider).__name__}: weights '{weights}' is not a file. Give the"
             f" backbone.pth of a pretraining run, or '{_RANDOM}' for an untrained one."
@@ -69,7 +69,7 @@ def _version(weights: str) -> tuple[int, ...]:
     """Return what changes when a file is written again."""
     if _is_random(weights):
         return ()
-    found = Path(weights).stat()
+    found = Path(weights).expanduser().stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -84,4 +84,4 @@ def _backbone(weights: str, version: tuple[int, ...], worker: bool) -> Any:
 
 @lru_cache(maxsize=4)
 def _sha256(file: str, version: tuple[int, ...]) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()

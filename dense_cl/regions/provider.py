@@ -1,7 +1,10 @@
 """What finds regions: one interface for what looks at the pixels and what reads labels."""
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
@@ -12,8 +15,10 @@ from dense_cl.errors import DenseCLError
 from dense_cl.regions.regions import ImageRegions
 from dense_cl.sources.base import ImageSource
 from dense_cl.sources.files import FileSource
+from dense_cl.sources.selection import evenly_spread
 
 _MOST = int(np.iinfo(np.int16).max)
+_FINGERPRINT_FILES = 1024
 
 
 class RegionProvider(ABC):
@@ -42,6 +47,10 @@ class RegionProvider(ABC):
         """Return all that the regions depend on beside the image, as plain JSON."""
         return json.loads(json.dumps({"type": type(self).__name__, **vars(self)}))
 
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over all that decides the regions, wherever files lie."""
+        return options_identity(self.settings())
+
 
 class IndexedProvider(RegionProvider):
     """Finds regions by which image of a source it is shown, so it cannot serve a stream."""
@@ -53,6 +62,21 @@ class IndexedProvider(RegionProvider):
         Raises:
             DenseCLError: what is known is not about the images of this source.
         """
+
+
+def options_identity(options: Mapping[str, Any], files: Sequence[str] = ()) -> str:
+    """Return 16 hexadecimal digits over options and the content of 1024 evenly spread files.
+
+    Args:
+        options: plain values, without paths.
+        files: one for each image; '' where it has none.
+    """
+    digest = hashlib.sha256(f"{json.dumps(options, sort_keys=True)} {len(files)}\n".encode())
+    for index in evenly_spread(len(files), _FINGERPRINT_FILES):
+        digest.update(
+            hashlib.sha256(Path(files[index]).read_bytes() if files[index] else b"").digest()
+        )
+    return digest.hexdigest()[:16]
 
 
 def image_names(source: ImageSource) -> list[str]:

@@ -10,7 +10,20 @@ from typing import Any
 from dense_cl.errors import DenseCLError
 
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+", re.IGNORECASE)
-_PLAIN_STEMS = ("backbone", "checkpoint", "model", "weights")  # names that say nothing
+# Names that say nothing of a method, also together ('model_final', 'checkpoint_0199').
+_PLAIN_WORD = (
+    r"(backbone|best|checkpoints?|ckpt|epoch|final|iter|last|latest|model|step|weights|\d+)"
+)
+_PLAIN_STEM = re.compile(rf"{_PLAIN_WORD}([-_.]?{_PLAIN_WORD})*", re.IGNORECASE)
+# Rows of what records hold besides scores, and how many numbers are in one.
+_WIDTHS = {
+    "confusion": 3,
+    "segments": 5,
+    "bbox.found": 4,
+    "bbox.truths": 2,
+    "segm.found": 4,
+    "segm.truths": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,12 @@ def parse(file: Path, label: str, needed: bool) -> Iterable[Result]:
         if image in records:
             raise DenseCLError(f"'{file}' has two records of image '{image}'.")
         records[image] = dict(flat(record))
+        for name, width in _WIDTHS.items():
+            if not _are_rows(records[image].get(name, []), width):
+                raise DenseCLError(
+                    f"'{file}' is not a result that can be compared: {name} of the record of"
+                    f" '{image}' is no list of {width} numbers each. Evaluate again."
+                )
     method, _, task = label.partition("@")
     method = method or method_of(str(content["backbone"]))
     if not method:
@@ -139,9 +158,15 @@ def method_of(backbone: str) -> str:
     if backbone.startswith("random:") or not path.suffix:
         return backbone
     names = [path.stem, *reversed(path.parts[:-1])]
-    said = (_SEED.sub("", name) for name in names if name not in (*_PLAIN_STEMS, "..", path.anchor))
-    return next(filter(None, said), "")
+    left = [_SEED.sub("", name) for name in names if name not in ("..", path.anchor)]
+    return next((name for name in left if name and not _PLAIN_STEM.fullmatch(name)), "")
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float)
+
+
+def _are_rows(value: Any, width: int) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == width and all(map(_number, row)) for row in value
+    )

@@ -10,6 +10,7 @@ from PIL import Image
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.examples import PHOTO
 from dense_cl.report.compare_file import Result
+from dense_cl.report.compare_runs import is_number
 from dense_cl.report.draw import Picture, encode, tile
 from dense_cl.sources.selection import evenly_spread
 
@@ -79,7 +80,8 @@ def _chosen(
     ordered = list(images)
     base = next((r for r in results if r.method == control), None)
     other = next((r for r in results if r.method != control), None)
-    if base and other and all(score in r.records[i] for r in (base, other) for i in images):
+    both = [r for r in (base, other) if r]
+    if base and other and all(is_number(r.records[i].get(score)) for r in both for i in images):
         ordered.sort(key=lambda i: other.records[i][score] - base.records[i][score])
     return [ordered[place] for place in evenly_spread(len(ordered), _SHOWN)]
 

@@ -59,7 +59,7 @@ def runs_of(results: Sequence[Result], score: str) -> Runs:
         return Runs(seeds, stated, lacking=f"no records by image{lacking}")
     try:
         found = _of_records(results, score)
-    except DenseCLError as error:
+    except (DenseCLError, ValueError, TypeError, IndexError) as error:
         files = "', '".join(str(result.file) for result in results)
         raise DenseCLError(f"the records of '{files}' cannot be used: {error}") from None
     if found is None:
@@ -88,7 +88,7 @@ def _of_records(results: Sequence[Result], score: str) -> Runs | None:
     rows = [[result.records[image] for image in images] for result in results]
     every = [record for row in rows for record in row]
     kind, _, precision = score.partition("_")
-    if all(_is_number(record.get(score)) for record in every):
+    if all(is_number(record.get(score)) for record in every):
         return Runs.of_values(seeds, np.array([[r[score] for r in row] for row in rows], float))
     if score in _CONFUSIONS and all("confusion" in record for record in every):
         counts = [
@@ -109,5 +109,6 @@ def _of_records(results: Sequence[Result], score: str) -> Runs | None:
     return None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value can be counted with."""
     return isinstance(value, int | float) and math.isfinite(value)

@@ -133,8 +133,8 @@ def enlarged(image: Picture, size: tuple[int, int]) -> Picture:
 
 
 def fitted(image: Picture, height: int) -> tuple[Picture, float]:
-    """Return the picture scaled to a height, and the scale."""
-    scale = height / image.shape[0]
-    width = max(1, round(image.shape[1] * scale))
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    """Return the picture scaled to a height, or to eight times it in width, and the scale."""
+    scale = min(height / image.shape[0], 8 * height / image.shape[1])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(resized), scale

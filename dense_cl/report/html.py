@@ -131,7 +131,7 @@ def figure(image: bytes, caption: str, description: str) -> str:
 
 def save(html: str, file: str | Path) -> Path:
     """Write a page and return its path; a reader never sees half of it."""
-    path = Path(file)
+    path = Path(file).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(path.suffix + ".part")
     part.write_text(html, encoding="utf-8")

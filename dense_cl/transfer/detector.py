@@ -75,7 +75,7 @@ def _load_backbone(detector: nn.Module, file: str | Path) -> dict[str, MatchRepo
     first = tuple(key for key in report.matched if key not in whole.shared_keys)
     return {
         "backbone": replace(report, matched=first),
-        SHARED_HEAD: replace(report, matched=shared, classifier=()),
+        SHARED_HEAD: replace(report, matched=shared, unused=()),
     }
 
 

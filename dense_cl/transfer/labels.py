@@ -81,14 +81,17 @@ def read_labels(
         masks: whether masks are needed.
 
     Raises:
-        DenseCLError: not COCO; no annotations; an annotation without a usable box, with an unknown
-            image or category; repeated ids or names; no masks where they are needed; images that
-            are not there (names the first and the folder).
+        DenseCLError: not COCO; no annotations; an annotation without a box (one without an area
+            will do, MMDetection passes over it), with an unknown image or category; repeated ids or
+            names; no masks where they are needed; images that are not there (names the first and
+            the folder).
     """
     content = read_coco(file)
     for key in ("annotations", "categories"):
         if not content.get(key):
             raise DenseCLError(f"'{file}' has no {key}: labelled images are needed.")
+        if not isinstance(content[key], list) or not all(isinstance(e, dict) for e in content[key]):
+            raise DenseCLError(f"'{file}' is no COCO file: its {key} are no list of objects.")
     if "segments_info" in content["annotations"][0]:
         raise DenseCLError(f"'{file}' has panoptic labels: take a config named panoptic_fpn_*.")
     images, categories = content["images"], content["categories"]
@@ -147,10 +150,16 @@ def _completed(
     """Return an annotation with every field MMDetection and pycocotools read."""
     box = annotation.get("bbox")
     where = f"'{file}': annotation {annotation.get('id', number)}"
-    if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
+    if (
+        not isinstance(box, list)
+        or len(box) != 4
+        or not all(_finite(value) for value in box)
+        or min(box[2:]) < 0
+    ):
         raise DenseCLError(f"{where} has no box [x, y, width, height] (bbox: {box}).")
     for key, known in (("image_id", image_ids), ("category_id", category_ids)):
-        if annotation.get(key) not in known:
+        # A list is equal to no key of COCO, and cannot be looked up in a set.
+        if isinstance(annotation.get(key), list | dict) or annotation.get(key) not in known:
             raise DenseCLError(f"{where} has the unknown {key} {annotation.get(key)}.")
     # Fields of the annotation win over the defaults.
     return {"id": number, "area": box[2] * box[3], "iscrowd": 0, **annotation}
@@ -161,7 +170,10 @@ def _finite(value: Any) -> bool:
 
 
 def check_unique(file: str | Path, what: str, values: list[Any]) -> None:
-    """Raise if a value is missing or occurs twice."""
+    """Raise if a value is missing, is a list or an object, or occurs twice."""
+    nested = next((value for value in values if isinstance(value, list | dict)), None)
+    if nested is not None:
+        raise DenseCLError(f"'{file}': {what} {nested} is neither a number nor a text.")
     value, count = Counter(values).most_common(1)[0]
     if value is None or count > 1:
         problem = "is missing" if value is None else f"{value!r} occurs {count} times"

@@ -1,7 +1,7 @@
 """Put weights into a backbone, completely or not at all."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ class MatchReport:
         missing: the backbone has it, the file has not.
         unexpected: the file has it, the backbone has not.
         mismatched: both have it, with the shapes (file's, backbone's).
-        classifier: keys of the file's classifier, which a backbone has no use for.
+        unused: keys of the file's classifier and of layers that the backbone has removed behind
+            its last map.
     """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    classifier: tuple[str, ...]
+    unused: tuple[str, ...]
 
     @property
     def full(self) -> bool:
@@ -53,7 +54,7 @@ class MatchReport:
             f"{len(self.unexpected)} unexpected, {len(self.mismatched)} mismatched"
         )
         return counts + (
-            f", {len(self.classifier)} of a classifier left out" if self.classifier else ""
+            f", {len(self.unused)} behind the last map left out" if self.unused else ""
         )
 
 
@@ -91,7 +92,8 @@ def load_backbone_weights(
     Args:
         module: the backbone.
         file: anything ``read_weights`` accepts.
-        allow_classifier: leave out a classifier the file has (``fc.``, ``head.``, ...).
+        allow_classifier: leave out a classifier the file has (``fc.``, ``head.``, ...), and other
+            layers behind the last map that ``module`` says it has removed (``unused_weights``).
         quiet: print nothing.
 
     Raises:
@@ -122,7 +124,8 @@ def full_match(
     """
     prefix = getattr(module, "weights_prefix", "")
     own = {key.removeprefix(prefix): value for key, value in module.state_dict().items()}
-    report = compare(own, state_dict, allow_classifier)
+    removed = getattr(module, "unused_weights", ())
+    report = compare(own, state_dict, allow_classifier, removed)
     if report.full:
         return report
     mismatch = f"backbone '{name}' does not match the {type(module).__name__}: {report}."
@@ -142,22 +145,25 @@ def first_keys(report: MatchReport) -> str:
 
 
 def compare(
-    own: Mapping[str, Tensor], given: Mapping[str, Tensor], allow_classifier: bool = True
+    own: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    allow_classifier: bool = True,
+    removed: Collection[str] = (),
 ) -> MatchReport:
-    """Compare the tensors a backbone has with those a file gives."""
+    """Compare the tensors a backbone has with those a file gives; ``removed`` are not missed."""
     extra = [key for key in given if key not in own]
-    classifier = tuple(k for k in extra if allow_classifier and k.startswith(_CLASSIFIERS))
+    unused = {k for k in extra if allow_classifier and (k.startswith(_CLASSIFIERS) or k in removed)}
     both = [key for key in own if key in given]
     return MatchReport(
         matched=tuple(key for key in both if own[key].shape == given[key].shape),
         missing=tuple(k for k in own if k not in given and not k.endswith("num_batches_tracked")),
-        unexpected=tuple(key for key in extra if key not in classifier),
+        unexpected=tuple(key for key in extra if key not in unused),
         mismatched={
             key: (tuple(given[key].shape), tuple(own[key].shape))
             for key in both
             if own[key].shape != given[key].shape
         },
-        classifier=classifier,
+        unused=tuple(key for key in extra if key in unused),
     )
 
 
@@ -181,6 +187,11 @@ def likely_reason(
                     " known layouts; save the encoder's own state_dict()."
                 )
         return "The file holds another architecture."
+    if report.mismatched:
+        return (
+            "The shapes are those of a relative (wider blocks, groups, other patches?); name the"
+            " one that it is."
+        )
     if all("running_" in key for key in report.missing) and not report.unexpected:
         return "The model has batch normalisation where the file has none (group normalisation?)."
     return ""

@@ -160,7 +160,7 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if len(nested) > 1:
         raise DenseCLError(f"'{path}' has weights under {' and '.join(nested)}; which are meant?")
     holder = content[nested[0]] if nested else content
-    tensors = {key: value for key, value in holder.items() if isinstance(value, Tensor)}
+    tensors = {k: v for k, v in holder.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise DenseCLError(
             f"'{path}' holds no weights: its entries are {', '.join(map(str, list(content)[:8]))}."

@@ -65,9 +65,14 @@ class _Views:
             )
         self.seed = int(seed)
 
+    def providers(self) -> dict[str, RegionProvider]:
+        """Return the providers there are by what they are for."""
+        both = {"regions": self.regions, "saliency": self.saliency}
+        return {kind: provider for kind, provider in both.items() if provider is not None}
+
     def indexed(self) -> Iterator[IndexedProvider]:
         """Yield the providers that go by the index of an image."""
-        for provider in (self.regions, self.saliency):
+        for provider in self.providers().values():
             if isinstance(provider, IndexedProvider):
                 yield provider
 
@@ -173,6 +178,7 @@ class ViewDataset(Dataset[Sample | Unreadable]):
         self.source: ImageSource = _build_source(source, False, "StreamViewDataset")
         self._views = _Views(views, seed, regions, saliency)
         self.groups = self._views.groups
+        self.providers = self._views.providers()
         for provider in self._views.indexed():
             provider.bind(self.source)
 
@@ -222,6 +228,7 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         self.source: StreamingSource = _build_source(source, True, "ViewDataset")
         self._views = _Views(views, seed, regions, saliency)
         self.groups = self._views.groups
+        self.providers = self._views.providers()
         for provider in self._views.indexed():
             raise DenseCLError(
                 f"regions {type(provider).__name__} go by the index of an image, which a stream"

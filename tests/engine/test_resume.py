@@ -6,8 +6,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from PIL import Image
 
 from dense_cl import pretrain
 from dense_cl.engine.config import load_config
@@ -58,6 +61,7 @@ def test_the_small_recipes_optimiser_and_schedule_resume_exactly(
     assert begun["optimizer"]["param_groups"][0]["fused"]
 
 
+@pytest.mark.filterwarnings("error:Detected call of")
 def test_gradient_accumulation_is_saved_only_at_rest(photos: Path, tmp_path: Path) -> None:
     changes = dict(SAVE_OFTEN, optim_wrapper__accumulative_counts=3)
     pretrain(tiny_config(photos, tmp_path / "whole", **changes))
@@ -133,6 +137,30 @@ def test_resuming_another_recipe_is_refused(
         change = {key: str(other) for key in change}
     with pytest.raises(DenseCLError, match=named):
         pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1, **change), resume="auto")
+
+
+def test_resuming_with_other_masks_is_refused(photos: Path, tmp_path: Path) -> None:
+    """They are known by their content: a folder that has moved is the same."""
+
+    def run(masks: Path) -> Config:
+        cfg = tiny_config(photos, tmp_path / "run", train_cfg__max_epochs=1)
+        cfg.train_dataloader.dataset.saliency = dict(type="SaliencyMasks", root=str(masks))
+        return cfg
+
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for photo in photos.iterdir():
+        with Image.open(photo) as picture:
+            values = np.zeros(picture.size[::-1], np.uint8)
+        values[5:20, 5:20] = 255
+        Image.fromarray(values).save(masks / f"{photo.stem}.png")
+    pretrain(run(masks))
+    moved = masks.rename(tmp_path / "moved")
+    pretrain(run(moved), resume="auto")
+    file = next(moved.iterdir())
+    Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    with pytest.raises(DenseCLError, match="fingerprint of saliency was"):
+        pretrain(run(moved), resume="auto")
 
 
 def test_absent_checkpoint_and_fresh_start(photos: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dense_cl.cli import main
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.clustering import evaluate_clustering
 from dense_cl.evaluation.confusion import counted_scores
+from dense_cl.evaluation.features import Extraction
 from dense_cl.evaluation.kmeans import best_clustering, spread_centroids
 from dense_cl.evaluation.mask_folders import MaskFolders
 from dense_cl.evaluation.pixel_counts import PixelCounts
@@ -249,3 +250,29 @@ def test_counts_may_be_renamed_photo_by_photo() -> None:
     swapped = photos.merged(lambda matrix: matrix.flip(1))
     assert torch.equal(swapped.total, (counts + counts.T).flip(1))
     assert swapped.records()[0] == {"image": "a", "confusion": [[0, 1, 2], [1, 0, 3], [1, 1, 1]]}
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_segmentation, evaluate_retrieval])
+def test_classes_without_a_training_pixel(folders: Path, evaluate, capsys) -> None:
+    """One of several is said; if none is known, the sets do not belong together."""
+    for file in (folders / "masks/train").iterdir():
+        mask = np.asarray(Image.open(file))
+        Image.fromarray(np.where(mask == 2, VOID, mask)).save(file)
+    told: list[str] = []
+    options = dict(size=(64, 64), extraction=Extraction(progress=told.append))
+    if evaluate is evaluate_segmentation:
+        options["progress"] = told.append
+    result = evaluate(Colours(), find(folders, "train"), find(folders, "test"), **options)
+    assert "warning: test has classes without any training pixel: 2" in told
+    assert result["iou"]["2"] == 0
+    for file in (folders / "masks/test").iterdir():
+        Image.fromarray(np.full((64, 64), 2, np.uint8)).save(file)
+    with pytest.raises(DenseCLError, match="hold only the classes 2, of which the training masks"):
+        evaluate(Colours(), find(folders, "train"), find(folders, "test"), **options)
+
+
+def test_hidden_folders_are_passed_over(folders: Path) -> None:
+    hidden = folders / "images/train/.thumbs/x.png"
+    hidden.parent.mkdir()
+    hidden.write_bytes((folders / "images/train/0.png").read_bytes())
+    assert len(find(folders, "train")) == 5

@@ -9,6 +9,7 @@ import pytest
 from torch import Tensor, nn
 
 from dense_cl.cli import main
+from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.few_shot import evaluate_few_shot
 from dense_cl.evaluation.labelled_images import LabelledImages
 from dense_cl.sources.arrays import ArraySource
@@ -90,3 +91,8 @@ def test_command(
     assert re.search(r"one/dark/0\.png' is there twice", capsys.readouterr().err)
     assert main([*words, *paths, *episode[:-4], "--query", "6"]) == 2
     assert "only 0 of 2 classes have so many" in capsys.readouterr().err
+
+
+def test_one_episode_has_no_interval() -> None:
+    with pytest.raises(DenseCLError, match="1 episodes.*two episodes, for an interval"):
+        evaluate_few_shot(Identity(), images(5), way=3, shot=1, query=3, episodes=1, size=8)

@@ -45,6 +45,36 @@ def test_any_timm_model_by_its_name(tmp_path: Path) -> None:
     torch.testing.assert_close(frozen.pooled(IMAGES), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("classes", [0, 7])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mobilenetv3_small_050"])
+def test_layers_behind_the_last_map_are_left_out(tmp_path: Path, name: str, classes: int) -> None:
+    import timm
+
+    model = timm.create_model(name, num_classes=classes)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    frozen = FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:{name}")
+    images = torch.cat([IMAGES.repeat(1, 4, 4, 1)[:, :224, :224]])
+    (expected,) = model.eval().forward_intermediates(
+        frozen.normalised(images), indices=1, norm=False, intermediates_only=True
+    )
+    torch.testing.assert_close(frozen.stages(images)[-1], expected.detach(), rtol=1e-3, atol=1e-3)
+    torch.save(model.state_dict() | {"blocks.0.more": torch.ones(1)}, tmp_path / "weights.pth")
+    with pytest.raises(DenseCLError, match=r"1 unexpected.*First unexpected: blocks\.0\.more"):
+        FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:{name}")
+
+
+def test_depths_that_only_timm_has() -> None:
+    assert type(FrozenBackbone.load("random:resnet26").module).__name__ == "TimmBackbone"
+    assert type(FrozenBackbone.load("random:resnet18").module).__name__ == "ResNet"
+
+
+def test_relatives_of_a_resnet_are_not_called_something_else(tmp_path: Path) -> None:
+    model = torchvision.models.wide_resnet50_2()
+    torch.save(model.state_dict(), tmp_path / "wide.pth")
+    with pytest.raises(DenseCLError, match="mismatched.*The shapes are those of a relative"):
+        FrozenBackbone.load(tmp_path / "wide.pth")
+
+
 def test_a_wrong_architecture_and_a_partial_match_are_refused(resnet: Path) -> None:
     with pytest.raises(DenseCLError, match="holds a ResNet-18, the model is a ResNet-50"):
         FrozenBackbone.load(f"{resnet}:resnet50")

@@ -113,8 +113,11 @@ def test_fewer_images_than_channels_can_be_whitened():
     assert 0 < whitening.shrinkage <= 1 and whitening(torch.randn(3, 64)).isfinite().all()
     with pytest.raises(DenseCLError, match="the same features"):
         Whitening.fit(torch.ones(5, 3))
-    with pytest.raises(DenseCLError, match="1 reference image"):
-        Whitening.fit(torch.randn(1, 3))
+    for few in (1, 2):
+        with pytest.raises(DenseCLError, match=f"of {few} reference images is not enough"):
+            Whitening.fit(torch.randn(few, 3))
+    with pytest.raises(DenseCLError, match="the 10 reference images are copies of two"):
+        Whitening.fit(torch.randn(2, 8).repeat(5, 1))
 
 
 @given(st.lists(st.integers(2, 4), min_size=1, max_size=4), st.integers(0, 100))

@@ -1,6 +1,7 @@
 """Key points found again: exact answers on coordinates, the tolerance, the file, the command."""
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -236,3 +237,24 @@ def test_a_category_has_one_number_of_points(annotations: Path) -> None:
     annotations.write_text(json.dumps(content))
     with pytest.raises(DenseCLError, match="objects of category 1 with 4 and with 5 key points"):
         read_objects(annotations)
+
+
+@pytest.mark.parametrize("point", [(121.0, 5.0), (-1.0, 5.0), (5.0, math.nan)])
+def test_points_outside_the_photo_are_refused(
+    annotations: Path, point: tuple[float, float]
+) -> None:
+    content = json.loads(annotations.read_text())
+    content["annotations"][1].update(id=31)
+    content["annotations"][1]["keypoints"][3:5] = point
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DenseCLError, match="annotation 31 has a visible point at .*, outside its"):
+        read_objects(annotations)
+    content["annotations"][1]["keypoints"][5] = 1  # of hidden ones nothing is read
+    annotations.write_text(json.dumps(content))
+    assert len(read_objects(annotations)) == 4
+
+
+def test_photos_of_another_size_are_refused(annotations: Path) -> None:
+    Image.new("RGB", (240, 200)).save(annotations.parent / "1.png")
+    with pytest.raises(DenseCLError, match=r"1\.png' has 240x200 pixels, .* with 120x100"):
+        evaluate_keypoints(Place(), read_objects(annotations))

@@ -119,6 +119,11 @@ def test_wrong_input(tmp_path: Path) -> None:
         evaluate_many_shot(Identity(), Splits.of(train, test, val), "top 1")
     with pytest.raises(DenseCLError, match="3 training images are too few"):
         Splits.of(train.subset(3), test)
+    nothing = LabelledImages(test.source, ("+",) * len(test))
+    with pytest.raises(DenseCLError, match="none of the test images has a label"):
+        Splits.of(train, nothing, val, multi_label=True)
+    with pytest.raises(DenseCLError, match="none of the validation images has a label"):
+        Splits.of(train, test, LabelledImages(val.source, ("+",) * len(val)), multi_label=True)
     with pytest.raises(DenseCLError, match=r"0\.png' is among the training .* and among the test"):
         Splits.of(train, LabelledImages.find(tmp_path / "b" / ".." / "a"), val)
 

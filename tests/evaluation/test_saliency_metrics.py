@@ -96,3 +96,16 @@ def test_an_object_of_one_pixel_has_a_structure(place):
     truth[place] = True
     assert structure_measure(truth.astype(float), truth) == pytest.approx(1)
     assert 0 <= structure_measure(np.full((5, 6), 0.5), truth) < 1
+
+
+def test_a_part_of_one_pixel_is_alike_as_in_the_authors_code():
+    """The object is the last pixel but one of both axes, so that one part has one pixel."""
+    truth = np.zeros((10, 10), bool)
+    truth[8, 8] = True
+    grey = np.full((10, 10), 0.3)
+    # Object: 2 * 0.3 / (0.3^2 + 1); ground: 2 * 0.7 / (0.7^2 + 1). Of the four parts that of 81
+    # pixels has a covariance of 0, two of 9 have truths without an object, one is alike.
+    wholes = 0.01 * 0.6 / 1.09 + 0.99 * 1.4 / 1.49
+    parts = {81: 0.0, 18: 1.0, 1: 1.0}
+    quarters = sum(size * value for size, value in parts.items()) / 100
+    assert structure_measure(grey, truth) == pytest.approx(0.5 * wholes + 0.5 * quarters)

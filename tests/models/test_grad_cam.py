@@ -77,3 +77,12 @@ def test_what_cannot_work_is_refused():
         stage_number(frozen(RESNETS["ours"]), "layr4")
     with pytest.raises(DenseCLError, match="no map of layer 4. .*-4 to 3"):
         stage_number(frozen(RESNETS["mmdet"]), 4)
+
+
+@pytest.mark.parametrize("given", [{}, dict(norm_eval=True)])
+def test_batch_norm_of_mmdetection_is_trained(given):
+    """Its default keeps statistics fixed, which random weights would never get otherwise."""
+    backbone = build_backbone(dict(type="mmdet.ResNet", depth=18, **given))
+    backbone.train()
+    backbone(torch.randn(2, 3, 64, 64))
+    assert (backbone.bn1.num_batches_tracked == 0) == bool(given)

@@ -288,6 +288,9 @@ def test_names_of_methods() -> None:
     assert method_of("w/moco_seed0/backbone.pth:vit_small_patch16_224.dino") == "moco"
     assert method_of("random:vit_small_patch16_224.dino") == "random:vit_small_patch16_224.dino"
     assert method_of("/seed0/backbone.pth") == method_of("../backbone.pth") == ""
+    for plain in ("latest", "epoch_40", "model_final", "checkpoint_0199", "iter-100", "best"):
+        assert method_of(f"moco/checkpoints/{plain}.pth") == "moco"
+    assert method_of("zoo/bestmoco.pth") == "bestmoco"  # begins with a word that says nothing
 
 
 def test_a_backbone_without_a_name_needs_one(write: Write) -> None:
@@ -340,6 +343,12 @@ def test_what_cannot_be_compared_is_refused(write: Write, changes: dict, message
         ({"records": {"x.jpg": 1}}, "its records are no list"),
         ({"records": [1, 2]}, "its records are no list"),
         ({"records": [{"knn": 1.0}]}, "its records are no list"),
+        ({"records": [{"image": "x", "confusion": [1, 2, 3]}]}, "confusion of the record of 'x'"),
+        ({"records": [{"image": "x", "confusion": [[0, 1]]}]}, "no list of 3 numbers each"),
+        ({"records": [{"image": "x", "confusion": [["a", 0, 1]]}]}, "no list of 3 numbers"),
+        ({"records": [{"image": "x", "segments": 5}]}, "segments .* no list of 5 numbers"),
+        ({"records": [{"image": "x", "bbox": {"found": [[0, 0.5]]}}]}, "bbox.found .* of 4 numb"),
+        ({"records": [{"image": "x", "segm": {"truths": [3]}}]}, "segm.truths .* of 2 numbers"),
     ],
 )
 def test_a_malformed_result_is_named(write: Write, changes: dict, message: str) -> None:
@@ -348,6 +357,26 @@ def test_a_malformed_result_is_named(write: Write, changes: dict, message: str) 
     for place in (file, file.parent):
         with pytest.raises(DenseCLError, match=rf"{file.name}' is not a result .* {message}"):
             read_results([str(place)])
+
+
+@pytest.mark.parametrize(
+    ("score", "records", "settings"),
+    [
+        ("mean_iou", [{"image": "x", "confusion": [[0, 0, 1]]}], {"classes": "two"}),
+        (
+            "mean_average_precision",
+            [{"image": i, "labels": [1, 0], "logits": [0.5] * n} for i, n in (("x", 2), ("y", 3))],
+            {},
+        ),
+    ],
+)
+def test_records_that_cannot_be_counted_are_named(
+    write: Write, score: str, records: list, settings: dict
+) -> None:
+    values = dict(scores={score: 0.5}, records=records, settings=settings)
+    files = [write(name, 0, np.zeros(1), **values) for name in "ab"]
+    with pytest.raises(DenseCLError, match=r"the records of '.*' cannot be used"):
+        compare(read_results([str(file) for file in files]))
 
 
 def test_a_score_that_is_no_number_is_named(write: Write) -> None:
@@ -436,6 +465,10 @@ def test_pictures_are_ordered_by_what_the_method_gains(write: Write, tmp_path: P
     shown = [drawn[24 + 168 * row + 80, 100] for row in range(4)]
     expected = [10 + 50 * number for number in (1, 3, 0, 2)]  # of -1, 0.1, 0.3 and 1
     assert shown == pytest.approx(expected, abs=4)
+    content["records"][0]["knn"] = None  # one has no score: then they stay in their order
+    Path(files[1]).write_text(json.dumps(content))
+    lacking = read_results(files)
+    assert "data:image/jpeg" in comparison_page(compare(lacking), lacking)
     (Path(files[1]).parent / "ours2.png").unlink()
     with pytest.raises(DenseCLError, match=r"ours2.png' of a record cannot be read"):
         comparison_page(compare(results), results)

@@ -109,3 +109,8 @@ def test_saving_leaves_no_part_behind(tmp_path):
     path = html.save("<p>ü</p>", tmp_path / "deep" / "report.html")
     assert path.read_text(encoding="utf-8") == "<p>ü</p>"
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert html.save("<p>", "~/pages/a.html") == tmp_path / "pages/a.html"

@@ -54,6 +54,30 @@ MISTAKES = {
         lambda c: c["annotations"][0].update(category_id=4),
         "unknown category_id 4",
     ),
+    "box of no width": (
+        lambda c: c["annotations"][3].update(bbox=[0, 0, -2, 1]),
+        "annotation 4 has no box",
+    ),
+    "annotation of text": (
+        lambda c: c["annotations"].append("x"),
+        "its annotations are no list of objects",
+    ),
+    "annotations by name": (
+        lambda c: c.update(annotations={"a": c["annotations"][0]}),
+        "its annotations are no list of objects",
+    ),
+    "categories of text": (
+        lambda c: c.update(categories=["a"]),
+        "its categories are no list of objects",
+    ),
+    "list for an image": (
+        lambda c: c["annotations"][0].update(image_id=[1]),
+        r"unknown image_id \[1\]",
+    ),
+    "list for an id": (
+        lambda c: c["images"][0].update(id=[1]),
+        r"image id \[1\] is neither a number nor a text",
+    ),
     "repeated id": (lambda c: c["annotations"][1].update(id=1), "annotation id 1 occurs 2 times"),
     "repeated name": (lambda c: c["categories"][1].update(name="red"), "'red' occurs 2 times"),
     "no size": (lambda c: c["images"][2].pop("width"), "'003.png' has no width"),

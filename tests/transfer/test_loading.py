@@ -35,7 +35,7 @@ def test_documented_layouts(weights, tmp_path, prefix, holder):
     tensors |= {f"{prefix.replace('_q', '_k')}queue": torch.zeros(2)} if "_q" in prefix else {}
     file = save_checkpoint({holder: tensors} if holder else tensors, tmp_path / "w.pth")
     model, report = loaded(file)
-    assert len(report.matched) == 120 and report.classifier == ("fc.weight", "fc.bias")
+    assert len(report.matched) == 120 and report.unused == ("fc.weight", "fc.bias")
     assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
 
 
@@ -115,7 +115,10 @@ def test_classifier_can_be_refused(weights, tmp_path):
 
 def test_counts_are_printed(weights, tmp_path, capsys):
     load_backbone_weights(ResNet(18), save_checkpoint(weights, tmp_path / "w.pth"))
-    assert "120 matched, 0 missing, 0 unexpected, 0 mismatched, 2 of a" in capsys.readouterr().out
+    assert (
+        "120 matched, 0 missing, 0 unexpected, 0 mismatched, 2 behind the last map left"
+        in capsys.readouterr().out
+    )
 
 
 def test_unusable_files(weights, tmp_path):
@@ -138,3 +141,9 @@ def test_code_is_never_run(tmp_path, zipped):
     with pytest.raises(DenseCLError, match=rf"{file}.*refused"):
         read_weights(file)
     assert not (tmp_path / "marker").exists()
+
+
+def test_numbered_entries_are_no_weights(tmp_path):
+    torch.save({0: torch.ones(2)}, tmp_path / "numbers.pth")
+    with pytest.raises(DenseCLError, match="holds no weights: its entries are 0"):
+        load_backbone_weights(ResNet(18), tmp_path / "numbers.pth")

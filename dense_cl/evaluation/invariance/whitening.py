@@ -34,21 +34,31 @@ class Whitening:
 
     @classmethod
     def fit(cls, features_ND: Tensor) -> "Whitening":
-        """Learn the covariance of N >= 2 reference images.
+        """Learn the covariance of N >= 3 reference images.
 
         Raises:
-            DenseCLError: fewer than two images, or all features are equal.
+            DenseCLError: fewer than three images, or they are so alike that the covariance has no
+                inverse.
         """
         features = features_ND.detach().double()
-        if len(features) < 2:
-            raise DenseCLError(f"{len(features)} reference image: a covariance needs two or more.")
+        if len(features) < 3:
+            raise DenseCLError(
+                f"the covariance of {len(features)} reference images is not enough to whiten with:"
+                " three or more are needed. Give others with --reference."
+            )
         covariance, shrinkage = ledoit_wolf(features - features.mean(dim=0))
         if not covariance.diagonal().sum() > 0:
             raise DenseCLError(
                 f"all {len(features)} reference images have the same features: the backbone has "
                 "collapsed, or the images are one."
             )
-        return cls(torch.linalg.cholesky(covariance), shrinkage)
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        if failed:  # nothing varies but what two images differ in, so nothing is shrunk
+            raise DenseCLError(
+                f"the {len(features)} reference images are copies of two: their covariance cannot"
+                " be inverted. Give others with --reference."
+            )
+        return cls(factor, shrinkage)
 
     def __call__(self, features_ND: Tensor) -> Tensor:
         """Return whitened features of mean 0, (N, D) float64; their distances are Mahalanobis'."""

@@ -17,10 +17,8 @@ _MOST = 255  # the value that means void, so classes are below
 def set_folders(cfg: Config, split: str, folders: MaskFolders, classes: Sequence[str]) -> None:
     """Let the loader of ``train`` or ``test`` read ``folders``, through the recipe's own pipeline.
 
-    All masks are read once, so that a wrong one is known before training.
-
     Raises:
-        DenseCLError: a wrong mask, or more classes than MMSegmentation can tell from void.
+        DenseCLError: more classes than MMSegmentation can tell from void.
     """
     values = [folders.num_classes, *folders.ignore]
     if max(values) > _MOST:
@@ -28,8 +26,6 @@ def set_folders(cfg: Config, split: str, folders: MaskFolders, classes: Sequence
             f"{folders.num_classes} classes and void values {sorted(folders.ignore)}: fine-tuning"
             f" is for masks whose values are at most {_MOST}, and {_MOST} always means void."
         )
-    for index in range(len(folders)):
-        folders.labels(index)
     loader = cfg[f"{split}_dataloader"]
     loader.dataset = ConfigDict(
         type="MaskFolderDataset",

@@ -12,7 +12,7 @@ from mmengine.dist import get_world_size
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import check_disjoint, identity
 from dense_cl.evaluation.examples import PHOTO, Examples
-from dense_cl.evaluation.mask_folders import MaskFolders
+from dense_cl.evaluation.mask_folders import MaskFolders, check_sets
 from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_scores
 from dense_cl.evaluation.results import make_result
 from dense_cl.evaluation.segmenter import config as segmenter
@@ -81,6 +81,8 @@ def evaluate_segmentation_fine_tuning(
     for split, folders in given.items():
         if folders is not None:
             segmenter.set_folders(cfg, split, folders, classes)
+    if train is not None and test is not None:
+        check_sets({"training": train, "test": test}, print)
     if iterations is not None:
         segmenter.set_iterations(cfg, iterations)
     names = segmenter.classes_of(cfg)

@@ -34,7 +34,8 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
 
     Args:
         cfg: ``dict(type=..., ...)``. 'ResNet' and 'TimmBackbone' are ours; 'mmdet.X' is
-            MMDetection's X, for which compiled mmcv operators are replaced if missing.
+            MMDetection's X, for which compiled mmcv operators are replaced if missing. Its batch
+            norm is trained (``norm_eval=False``) unless ``cfg`` says otherwise.
 
     Returns:
         A module whose forward maps (B, 3, H, W) to a tuple of stage maps. ``out_channels`` and
@@ -55,6 +56,9 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
     except TypeError as error:  # an option that it does not have
         raise DenseCLError(f"backbone {dict(cfg)}: {error}") from error
+    if getattr(backbone, "norm_eval", False) and "norm_eval" not in cfg:
+        # MMDetection's default, for pretrained weights: random ones would never get statistics.
+        backbone.norm_eval = False  # type: ignore[assignment]
     if not (hasattr(backbone, "out_channels") and hasattr(backbone, "strides")):
         _probe(backbone)
     if not hasattr(backbone, "class_token"):

@@ -18,6 +18,7 @@ _BLOCKS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     101: (Bottleneck, [3, 4, 23, 3]),
     152: (Bottleneck, [3, 8, 36, 3]),
 }
+DEPTHS = tuple(_BLOCKS)
 
 
 @MODELS.register_module()

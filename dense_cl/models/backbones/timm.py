@@ -39,6 +39,7 @@ class TimmBackbone(nn.Module):
             take images of varying size are built so.
 
     Attributes:
+        unused_weights: keys of what was removed, which files of the whole model have.
         out_channels: channels of the returned maps.
         strides: pixels per cell of the returned maps.
         stage_names: timm's names of the modules that they come from.
@@ -73,6 +74,7 @@ class TimmBackbone(nn.Module):
                 f" all between {-levels} and {levels - 1}."
             )
         indices = sorted({index % levels for index in wanted})
+        whole = frozenset(model.state_dict())
         self.class_token = class_token
         if class_token and (getattr(model, "cls_token", None) is None or indices[-1] < levels - 1):
             raise DenseCLError(
@@ -82,6 +84,7 @@ class TimmBackbone(nn.Module):
         self.out_indices = tuple(
             model.prune_intermediate_layers(indices, prune_norm=not class_token, prune_head=True)
         )
+        self.unused_weights = whole - model.state_dict().keys()
         infos = [model.feature_info[index] for index in indices]
         self.out_channels = tuple(int(info["num_chs"]) for info in infos)
         self.strides = tuple(int(info["reduction"]) for info in infos)

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dense_cl.errors import DenseCLError
-from dense_cl.regions.provider import IndexedProvider, as_label_map, relative_names
+from dense_cl.regions.provider import (
+    IndexedProvider,
+    as_label_map,
+    options_identity,
+    relative_names,
+)
 from dense_cl.regions.regions import ImageRegions, fits
 from dense_cl.registry import REGIONS
 from dense_cl.sources.base import ImageSource
@@ -33,13 +38,17 @@ class LabelMaps(IndexedProvider):
     cacheable = False
 
     def __init__(self, root: str, none: Sequence[int] = (255,)) -> None:
-        self.root = root
+        self.root = os.path.expanduser(root)
         self.none = sorted(none)
         self._files: PackedStrings | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return the options."""
         return {"type": "LabelMaps", "root": self.root, "none": self.none}
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the options and the content of maps."""
+        return options_identity({"type": "LabelMaps", "none": self.none}, self._files or ())
 
     def bind(self, source: ImageSource) -> None:
         """Find the PNG of every image."""

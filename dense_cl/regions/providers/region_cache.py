@@ -42,11 +42,16 @@ class RegionCache(IndexedProvider):
                 f" line --cfg-options \"train_dataloader.{key}={{'_delete_':True,'type':'{name}',"
                 '...}".'
             )
+        self._content = ""
         self._open: tuple[int, CacheFile] | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return those of the provider."""
         return self.provider.settings()
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over what it holds."""
+        return self._content[:16]
 
     def bind(self, source: ImageSource) -> None:
         """Refuse a cache that is unfinished, or made with other settings or from other data."""
@@ -67,6 +72,7 @@ class RegionCache(IndexedProvider):
                 f"region cache '{self.file}' is not finished. Run 'dense-cl"
                 f" {self.provider.command}' again; it goes on where it stopped."
             )
+        self._content = str(made["content"])
 
     def __call__(self, image: NDArray[np.uint8], index: int) -> ImageRegions:
         """Read the regions of one image.

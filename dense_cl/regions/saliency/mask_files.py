@@ -44,13 +44,12 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     """Look through a folder once.
 
     Args:
-        root: the folder, with subfolders.
+        root: the folder, with subfolders; hidden entries are passed over.
         names: of ``mask_names``.
 
     Returns:
         The file of each name that has one, relative to ``root``, empty files and broken links left
-        out; and the
-        masks that belong to none of the names.
+        out; and the masks that belong to none of the names.
 
     Raises:
         DenseCLError: there is no such folder, or a name has two files.
@@ -63,9 +62,10 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     for folder, _, files in sorted(os.walk(root, followlinks=True)):
         for file in sorted(files):
             path = Path(folder, file)
-            if path.suffix.lower() not in SUFFIXES:
-                continue
             relative = str(path.relative_to(root))
+            hidden = any(part.startswith(".") for part in Path(relative).parts)
+            if hidden or path.suffix.lower() not in SUFFIXES:
+                continue
             name = os.path.splitext(relative)[0]
             if name not in wanted:
                 others.append(relative)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dense_cl.errors import DenseCLError
-from dense_cl.regions.provider import IndexedProvider, require
+from dense_cl.regions.provider import IndexedProvider, options_identity, require
 from dense_cl.regions.saliency.mask_files import SUFFIXES, find_masks, mask_names
 from dense_cl.regions.saliency.provider import SaliencyProvider
 from dense_cl.registry import REGIONS
@@ -61,12 +61,19 @@ class SaliencyMasks(SaliencyProvider, IndexedProvider):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "root", os.path.expanduser(self.root))
         require(self.missing in (ERROR, NOTHING), self, f"missing is '{ERROR}' or '{NOTHING}'")
 
     def settings(self) -> dict[str, Any]:
         """Return the options."""
         options = ("root", "missing", "threshold", "min_share", "max_share")
         return {"type": "SaliencyMasks", **{name: getattr(self, name) for name in options}}
+
+    def identity(self) -> str:
+        """Return 16 hexadecimal digits over the options and the content of masks."""
+        options = {key: value for key, value in self.settings().items() if key != "root"}
+        files = [os.path.join(self.root, name) if name else "" for name in self._files]
+        return options_identity(options, files)
 
     def bind(self, source: ImageSource) -> None:
         """Find the mask of every image.

@@ -175,3 +175,29 @@ def test_what_has_no_files_or_no_folder_is_refused(folders, tmp_path):
 def test_a_cache_of_them_is_refused(folders, tmp_path):
     with pytest.raises(DenseCLError, match="SaliencyMasks reads files that are there already"):
         RegionCache(str(tmp_path / "a"), SaliencyMasks(str(folders[1])))
+
+
+def test_hidden_files_are_no_masks_and_home_is_expanded(folders, monkeypatch):
+    source, masks = folders
+    for hidden in (".cache/x.png", "._c.png"):
+        (masks / hidden).parent.mkdir(exist_ok=True)
+        (masks / hidden).write_bytes(b"x")
+    monkeypatch.setenv("HOME", str(masks.parent))
+    provider = SaliencyMasks("~/masks")
+    provider.bind(source)
+    assert places(provider, source) == {"deep/a.jpg": 0, "deep/b.png": 10, "c.jpg": 20}
+    (masks / "c.png").unlink()
+    with pytest.raises(DenseCLError) as caught:
+        provider.bind(source)
+    assert "misnamed" not in str(caught.value)
+
+
+def test_identity_follows_the_masks_and_not_their_place(folders):
+    source, masks = folders
+    before = bound(folders).identity()
+    moved = masks.rename(masks.with_name("elsewhere"))
+    assert bound((source, moved)).identity() == before
+    assert bound((source, moved), threshold=0.4).identity() != before
+    values = 255 - np.asarray(Image.open(moved / "c.png"))
+    Image.fromarray(values).save(moved / "c.png")
+    assert bound((source, moved)).identity() != before
