@@ -3,7 +3,7 @@
 Paper: none; beside CAST (Selvaraju et al., arXiv 2012.04630), whose crops show a part of all that is salient, both show most of
 what crops of their size can of one object, drawn for the pair (docs/crops.md).
 Cost: 3,360 iterations of 32 images, after one pass over the data that finds what is salient.
-Expected: not measured yet; docs/results.md has what is.
+Expected: not run.
 
     dense-cl saliency cast_objects_resnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

@@ -3,7 +3,7 @@
 Paper: Wang et al., arXiv 2011.09157, at a small scale of our own, but for the matching: the cell of the
     other view that shows the same place, instead of the one with the most similar feature.
 Cost: 3,360 iterations of 32 images.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain densecl_geometric_resnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

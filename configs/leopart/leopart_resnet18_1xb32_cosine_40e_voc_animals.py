@@ -2,7 +2,7 @@
 
 Paper: Ziegler and Asano, arXiv 2204.13101, at a small scale of our own, from random weights.
 Cost: 3,360 iterations of 32 images.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain leopart_resnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

@@ -3,7 +3,7 @@
 Paper: Xie et al., arXiv 2106.11952, at a small scale of our own: patches of 48 px, regions of at least 48 px in
 photos of 320 (the paper's 96 in 640), which mining sees at 96 px.
 Cost: 3,360 iterations of 32 images, two views of 96 px and four of 48 px, after as many of the first stage.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain byol_resnet18_1xb32_cosine_40e_voc_animals --work-dir WORK/stage1 \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

@@ -4,7 +4,7 @@ Paper: Xie et al., arXiv 2011.10043, section 3.1, at a small scale of our own; o
     because the last has 3 x 3 cells at 96 px (6 x 6 here). The last one learns from
     MoCo v2's contrast.
 Cost: 3,360 iterations of 32 images.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain pixcontrast_resnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

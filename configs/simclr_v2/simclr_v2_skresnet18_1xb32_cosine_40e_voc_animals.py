@@ -2,7 +2,7 @@
 
 Paper: Chen et al., arXiv 2006.10029, at a small scale of our own.
 Cost: 3,360 iterations of 32 images.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain simclr_v2_skresnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json

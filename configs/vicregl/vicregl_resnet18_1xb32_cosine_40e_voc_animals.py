@@ -3,7 +3,7 @@
 Paper: Bardes et al., arXiv 2210.01571, at a small scale of our own; on the last stage but one, because
     the last has 3 x 3 cells at 96 px (6 x 6 here). The last one learns from the global criterion.
 Cost: 3,360 iterations of 32 images.
-Expected: not measured yet; docs/results.md has what is.
+Expected: docs/results.md has what 20 epochs gave; 40 were not run.
 
     dense-cl pretrain vicregl_resnet18_1xb32_cosine_40e_voc_animals \
         --data VOC_ANIMALS/images --annotations VOC_ANIMALS/annotations/train.json
