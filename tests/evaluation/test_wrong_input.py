@@ -202,7 +202,8 @@ def test_objects_beyond_the_photo_are_of_another_photo(
     monkeypatch.chdir(root)
     words = "keypoints --backbone random --images images --size 32 --no-cache --workers 0"
     assert main(["evaluate", *words.split(), "--annotations", "larger.json"]) == 2
-    assert "has 48x48 pixels, and its key points are of a photo with 60x60" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has 48x48 pixels, and its key points are of a photo with 60x60" in said
 
 
 def test_architectures_may_be_named_for_invariance_too(root: Path, tmp_path: Path) -> None:
