@@ -169,7 +169,8 @@ def _object(
         x, y = places[visible & ~inside.all(dim=1)][0].tolist()
         raise ValueError(
             f"annotation {annotation.get('id')} has a visible point at ({x:g}, {y:g}), outside its"
-            f" photo of {width:g}x{height:g} pixels"
+            f" photo of {width:g}x{height:g} pixels; if photo and JSON belong together, make its"
+            " visibility 0"
         )
     box = (left, top, right - left, bottom - top)
     category = int(annotation["category_id"])
