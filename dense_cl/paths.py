@@ -1,4 +1,4 @@
-"""Where the packaged recipes are, and how a recipe is found by name."""
+"""Where the packaged recipes are, how one is found by name, and what is hidden in a folder."""
 
 from pathlib import Path
 
@@ -11,6 +11,11 @@ def configs_dir() -> Path:
     """Return the folder of recipes: inside an installed package, else beside it in a checkout."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+
+
+def is_hidden(file: Path, folder: Path) -> bool:
+    """Tell whether a file, or a folder on the way to it from ``folder``, has a leading dot."""
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def find_config(name: str | Path) -> Path:

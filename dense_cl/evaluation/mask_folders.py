@@ -13,6 +13,7 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import identity
 from dense_cl.evaluation.pictures import Pictures
+from dense_cl.paths import is_hidden
 from dense_cl.sources.files import IMAGE_EXTENSIONS, FileSource, load_image
 
 _MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
@@ -90,7 +91,11 @@ class MaskFolders:
         Raises:
             DenseCLError: see ``labels``; or all pixels are void.
         """
-        found = {int(c) for i in range(len(self)) for c in self.labels(i).unique()} - {VOID}
+        pixels = torch.zeros(self.num_classes - VOID, dtype=torch.int64)  # void ones come first
+        for index in range(len(self)):
+            values = self.labels(index).flatten().int() - VOID
+            pixels += values.bincount(minlength=len(pixels))
+        found = set(pixels[-VOID:].nonzero().flatten().tolist())
         if not found:
             raise DenseCLError(
                 f"no pixel of the masks in '{self.masks}' is labelled: all are ignored"
@@ -182,10 +187,9 @@ def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Pat
         )
     found: dict[Path, Path] = {}
     for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder)
-        if file.suffix.lower() not in suffixes or any(p.startswith(".") for p in name.parts):
+        if file.suffix.lower() not in suffixes or is_hidden(file, folder):
             continue
-        other = found.setdefault(name.with_suffix(""), file)
+        other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
         if other != file:
             raise DenseCLError(
                 f"'{other}' and '{file}' have the same name but for the suffix, so which of them"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dense_cl.errors import DenseCLError
+from dense_cl.paths import is_hidden
 from dense_cl.report.compare_file import Result, flat, parse
 
 
@@ -45,7 +46,7 @@ def _read(run: str) -> Iterable[Result]:
             "folders of them, as PATH or METHOD=PATH."
         )
     # Hidden ones are what a killed command had not finished.
-    found = (p for p in path.rglob("*.json") if "/." not in f"/{p.relative_to(path).as_posix()}")
+    found = (file for file in path.rglob("*.json") if not is_hidden(file, path))
     files = [path] if path.is_file() else sorted(found)
     results = [result for file in files for result in parse(file, label, path.is_file())]
     if not results:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dense_cl.errors import DenseCLError
+from dense_cl.paths import is_hidden
 from dense_cl.regions.provider import RegionProvider, relative_names
 from dense_cl.sources.base import ImageSource
 
@@ -62,10 +63,9 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     for folder, _, files in sorted(os.walk(root, followlinks=True)):
         for file in sorted(files):
             path = Path(folder, file)
-            relative = str(path.relative_to(root))
-            hidden = any(part.startswith(".") for part in Path(relative).parts)
-            if hidden or path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES or is_hidden(path, Path(root)):
                 continue
+            relative = str(path.relative_to(root))
             name = os.path.splitext(relative)[0]
             if name not in wanted:
                 others.append(relative)
