@@ -86,9 +86,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             name: transform_sets(others, indices, name, steps, args.size) for name in transforms
         }
         settings |= {"transforms": transforms, "steps": steps, "sets": len(indices)}
+        settings["data"] = others.fingerprint()
     else:
         groups = {"sets": folder_sets(args.sets, args.size)}
-        settings |= {"sets": len(groups["sets"].names)}
+        settings |= {"sets": len(groups["sets"].names), "data": groups["sets"].fingerprint}
         others = None
     if args.reference:
         others = _source(args.reference)

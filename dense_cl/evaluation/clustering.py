@@ -106,6 +106,8 @@ def evaluate_clustering(
             "stage": stage,
             "classes": photos.num_classes,
             "images": len(photos),
+            "data": photos.identity(),
+            "ignore": sorted(photos.ignore),
             "restarts": RESTARTS,
             "iterations": ITERATIONS,
         },

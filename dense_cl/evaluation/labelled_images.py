@@ -110,7 +110,9 @@ class LabelledImages:
         if len(roots) < len(sets):
             return cls(Chain(sources), names)
         paths = [os.path.abspath(file) for images in sets for file in images.files()]
-        return cls(FileSource(os.path.commonpath(roots), paths), names)
+        # A list may name images that lie beside its folder.
+        root = os.path.commonpath([*roots, *map(os.path.dirname, paths)])
+        return cls(FileSource(root, paths), names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -155,7 +157,7 @@ class LabelledImages:
         names = tuple(self.names[i] for i in indices)
         if not isinstance(self.source, FileSource):
             return LabelledImages(Selection(self.source, indices), names)
-        paths = [str(Path(self.source.name(int(i))).absolute()) for i in indices]
+        paths = [self.source.relative_name(int(i)) for i in indices]
         return LabelledImages(FileSource(self.source.root, paths), names)
 
     def images(self, size: int) -> Tensor:

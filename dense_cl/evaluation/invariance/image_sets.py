@@ -30,6 +30,7 @@ class ImageSets:
             of a set is the original of the others.
         stamp: all that decides picture by picture what ``load`` gives, for caches; features of sets
             without one are not kept.
+        fingerprint: of the files they come from, wherever these lie; none for rendered ones.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class ImageSets:
     classes: tuple[str, ...] = ()
     strengths: tuple[float, ...] = ()
     stamp: str = ""
+    fingerprint: str = ""
 
 
 def scene_sets(factor: str, count: int, steps: int, size: int, seed: int = 0) -> ImageSets:
@@ -104,7 +106,8 @@ def folder_sets(folder: str | Path, size: int) -> ImageSets:
 
     classes = tuple(place.parts[0] for place in places) if depths == {2} else ()
     names = tuple(place.as_posix() for place in places)
-    return ImageSets(names, load, classes, stamp=f"sets of {source.stamp()}, {size} px")
+    stamp = f"sets of {source.stamp()}, {size} px"
+    return ImageSets(names, load, classes, stamp=stamp, fingerprint=source.fingerprint())
 
 
 def reference_sets(source: ImageSource, size: int) -> ImageSets:

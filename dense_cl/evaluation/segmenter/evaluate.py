@@ -87,12 +87,13 @@ def evaluate_segmentation_fine_tuning(
         segmenter.set_iterations(cfg, iterations)
     names = segmenter.classes_of(cfg)
     data = {  # of all of them, for any seed
-        split: identity(_below_root(segmenter.images_of(cfg, split))) for split in ("train", "test")
+        split: folders.identity() if folders else _names_identity(segmenter.images_of(cfg, split))
+        for split, folders in given.items()
     }
     if fraction is not None:
         segmenter.take_fraction(cfg, fraction, seed)
     images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
-    cfg.training_data = identity(_below_root(images["train"]))
+    cfg.training_data = identity([data["train"], *_below_root(images["train"])])
     examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
     with scope_kept():
@@ -140,6 +141,11 @@ def _below_root(files: Sequence[str]) -> list[str]:
     """Return paths from the folder of all files, so that results of two machines meet."""
     root = os.path.commonpath([os.path.dirname(file) for file in files])
     return [os.path.relpath(file, root) for file in files]
+
+
+def _names_identity(files: Sequence[str]) -> str:
+    """Tell the sets of a recipe, whose masks are published, apart by their names."""
+    return identity(_below_root(files))
 
 
 def _run(cfg: Config, start: Start, examples: Examples) -> tuple[PixelCounts | None, list[str]]:
