@@ -1,5 +1,7 @@
-"""Where the packaged recipes are, how one is found by name, and what is hidden in a folder."""
+"""Where the packaged recipes are, how one is found by name, and what files a folder has."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from dense_cl.errors import DenseCLError, nearest
@@ -11,11 +13,6 @@ def configs_dir() -> Path:
     """Return the folder of recipes: inside an installed package, else beside it in a checkout."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
-
-
-def is_hidden(file: Path, folder: Path) -> bool:
-    """Tell whether a file, or a folder on the way to it from ``folder``, has a leading dot."""
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def find_config(name: str | Path) -> Path:
@@ -36,3 +33,45 @@ def find_config(name: str | Path) -> Path:
     raise DenseCLError(
         f"config '{name}' is neither a file nor a recipe.{nearest(path.stem, leaves)}"
     )
+
+
+def files_below(folder: str | Path, endings: tuple[str, ...]) -> Iterator[str]:
+    """Yield the files of a folder and its subfolders, as paths below it, in no particular order.
+
+    What is hidden (a leading dot) is left out; linked folders are followed, each folder once.
+
+    Args:
+        folder: where to look.
+        endings: of the names that count, in small letters.
+
+    Raises:
+        DenseCLError: a folder cannot be listed.
+    """
+    pending, visited = [""], set()
+    while pending:
+        relative = pending.pop()
+        path = os.path.join(folder, relative)
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in visited:  # linked twice, or a loop of links
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            raise DenseCLError(
+                f"folder '{path}' cannot be listed: {error.strerror}. Give it read permission."
+            ) from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(endings):
+                yield relative + entry.name
+            elif _is_folder(entry):
+                pending.append(relative + entry.name + "/")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dense_cl.commands.evaluate_options import seed
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, metavar="PIXELS", help="side of the views (the recipe's, or 224)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of a random backbone")
+    parser.add_argument("--seed", type=seed, default=0, help="of a random backbone")
 
 
 def run(args: argparse.Namespace) -> int:

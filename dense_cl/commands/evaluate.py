@@ -24,6 +24,7 @@ from dense_cl.commands.evaluate_options import (
     positive,
     print_segmentation,
     progress,
+    seed,
     side,
     size,
     whole,
@@ -78,7 +79,7 @@ def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
     )
     task.add_argument(
         "--seed",
-        type=whole(0),
+        type=seed,
         default=0,
         help="of the pretraining, or of random weights",
     )

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from dense_cl.commands.evaluate_options import add_extraction, extraction, side, whole
+from dense_cl.commands.evaluate_options import add_extraction, extraction, seed, side, whole
 
 
 def add_arguments(task: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument("--query", type=whole(1), default=15, help="images of each to score (15)")
     task.add_argument("--episodes", type=whole(2), default=600, help="(600)")
     task.add_argument("--size", type=side, default=224, help="side of the images (224)")
-    task.add_argument("--draw-seed", type=whole(0), default=0, help="of the episodes (0)")
+    task.add_argument("--draw-seed", type=seed, default=0, help="of the episodes (0)")
     add_extraction(task)
     task.set_defaults(evaluate=run)
 

@@ -7,6 +7,7 @@ from dense_cl.commands.evaluate_options import (
     add_extraction,
     extraction,
     positive,
+    seed,
     side,
     whole,
 )
@@ -26,7 +27,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--alpha", type=positive, default=0.1, help="tolerance, part of the box's larger side (0.1)"
     )
-    task.add_argument("--draw-seed", type=whole(0), default=0, help="of the pairs (0)")
+    task.add_argument("--draw-seed", type=seed, default=0, help="of the pairs (0)")
     add_extraction(task)
     task.set_defaults(evaluate=run)
 

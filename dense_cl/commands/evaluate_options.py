@@ -38,6 +38,8 @@ def whole(low: int, high: float = math.inf) -> Callable[[str], int]:
 
 side = whole(*_SIDES)
 """Type of an argument: pixels along a side of what a backbone is shown."""
+seed = whole(0, 2**32 - 1)
+"""Type of an argument: a seed, as NumPy takes it."""
 
 
 def positive(text: str) -> float:

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from dense_cl.commands.evaluate_options import seed
 from dense_cl.commands.run_options import add_run_options
 
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fraction", type=float, metavar="PERCENT", help="use only a part of the training images"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--epochs", type=int, metavar="N", help="length instead of the recipe's")
     add_run_options(parser)
 

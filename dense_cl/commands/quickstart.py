@@ -2,12 +2,14 @@
 
 import argparse
 
+from dense_cl.commands.evaluate_options import seed
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--work-dir", default="work_dirs/quickstart", help="where to write")
     parser.add_argument("--data", default="data/scenes", help="where the scenes are kept")
-    parser.add_argument("--seed", type=int, default=0, help="of pretraining and fine-tuning")
+    parser.add_argument("--seed", type=seed, default=0, help="of pretraining and fine-tuning")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 
+from dense_cl.commands.evaluate_options import seed
 from dense_cl.errors import DenseCLError
 
 
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=int, default=400, metavar="N", help="training scenes")
     parser.add_argument("--val", type=int, default=100, metavar="N", help="validation scenes")
     parser.add_argument("--size", default="192x192", metavar="WxH", help="pixels (192x192)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same scenes")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="same seed, same scenes")
     parser.add_argument(
         "--labelled", type=int, metavar="N", help="also list the first N training scenes apart"
     )

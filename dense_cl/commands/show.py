@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from dense_cl.commands.evaluate_options import seed
+
 _KINDS = ("views", "regions", "saliency", "crops", "correspondences", "features", "attention")
 
 
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draws", type=int, default=24, metavar="N", help="of crops, from as many epochs (24)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the weights before training")
+    parser.add_argument("--seed", type=seed, default=0, help="of the weights before training")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the recipe"
     )

@@ -1,7 +1,6 @@
 """Train a backbone and a linear layer on labelled images (see ``fine_tuning``)."""
 
 import copy
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,5 +155,8 @@ def _order(count: int, recipe: Recipe) -> list[list[tuple[int, int]]]:
     while len(batches) < recipe.steps:
         parts = torch.randperm(count, generator=generator).split(BATCH)
         batches += [part.tolist() for part in parts if len(part) > 1 or count == 1]
-    seeds = itertools.count(recipe.seed << 32)
-    return [[(next(seeds), index) for index in batch] for batch in batches[: recipe.steps]]
+    batches = batches[: recipe.steps]
+    # Hashed, because torch's generator reads the low 32 bits alone: counted, all runs had the same.
+    crops = np.random.SeedSequence(recipe.seed).generate_state(sum(map(len, batches)))
+    seeds = iter(crops.tolist())
+    return [[(next(seeds), index) for index in batch] for batch in batches]

@@ -29,7 +29,7 @@ def check_disjoint(sets: Mapping[str, Sequence[str | Path]]) -> None:
 
 
 def check_distinct(files: Sequence[str | Path]) -> None:
-    """Check that no image comes twice: drawn as example and as question, it is its own answer.
+    """Check that no image comes twice: as example and as question, it would be its own answer.
 
     Raises:
         DenseCLError: names the first that does.

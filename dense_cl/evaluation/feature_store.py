@@ -10,7 +10,7 @@ when it is complete: a killed run goes on with the first part that is missing.
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,7 @@ class FeatureStore:
         self.folder = cache / hashlib.sha256(text.encode()).hexdigest()[:16]
         note = self.folder / "request.json"  # for people who wonder what the folder is
         if not note.exists():
-            try:
-                with replacing(note) as temporary:
-                    temporary.write_text(text)
-            except OSError as error:
-                raise DenseCLError(
-                    f"cache '{cache}' cannot be written ({error.strerror}). Choose another folder "
-                    "with --cache, or --no-cache."
-                ) from None
+            self._write(note, lambda file: file.write_text(text))
 
     def read(self, start: int) -> list[NDArray[np.float32]] | None:
         """Return a part; None if it is missing or damaged, so that it is computed (again)."""
@@ -97,9 +90,23 @@ class FeatureStore:
             return None
 
     def write(self, start: int, arrays: list[NDArray[np.float32]]) -> None:
-        """Keep a part."""
-        with replacing(self._path(start)) as temporary:
-            np.savez(temporary, **{f"{i:03d}": array for i, array in enumerate(arrays)})  # type: ignore[arg-type]
+        """Keep a part.
+
+        Raises:
+            DenseCLError: the disk is full, or not ours to write on.
+        """
+        parts: dict[str, Any] = {f"{i:03d}": array for i, array in enumerate(arrays)}
+        self._write(self._path(start), lambda file: np.savez(file, **parts))
+
+    def _write(self, file: Path, write: Callable[[Path], Any]) -> None:
+        try:
+            with replacing(file) as temporary:
+                write(temporary)
+        except OSError as error:
+            raise DenseCLError(
+                f"cache '{self.folder.parent}' cannot be written ({error.strerror or error})."
+                " Choose another folder with --cache, or --no-cache."
+            ) from None
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start:09d}.npz"

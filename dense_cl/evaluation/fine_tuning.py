@@ -138,7 +138,8 @@ def evaluate_fine_tuning(
 def _wanted(splits: Splits, metric: str, recipe: Recipe) -> dict[str, Any]:
     """Return all that decides a score on validation, but for backbone, rate and decay."""
     size = (recipe.size, recipe.size)
-    return {"task": "fine-tuning", "metric": metric, "recipe": asdict(recipe)} | {
+    decisive = {key: value for key, value in asdict(recipe).items() if key != "workers"}
+    return {"task": "fine-tuning", "metric": metric, "recipe": decisive} | {
         what: {"classes": images.identity(), **Pictures(images.source, "square", size).facts()}
         for what, images in splits.by_name().items()
         if what != "test"

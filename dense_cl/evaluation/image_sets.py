@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from dense_cl.errors import DenseCLError, nearest
-from dense_cl.evaluation.data_identity import check_disjoint
+from dense_cl.evaluation.data_identity import check_disjoint, check_distinct
 from dense_cl.evaluation.labelled_images import LabelledImages, class_members, class_numbers
 
 VAL_SHARE = 0.2
@@ -53,7 +53,13 @@ class Splits:
             count = int(len(train) * VAL_SHARE)
             if not count:
                 raise DenseCLError(f"{len(train)} training images are too few to choose with.")
+            check_distinct(train.files())  # one image in both parts would be learnt by heart
             train, val = train.take(order[count:]), train.take(order[:count])
+            if not multi_label and len(set(train.names)) < 2:
+                raise DenseCLError(
+                    f"a fifth of the training images is for validation, and the other {len(train)}"
+                    f" are all of class '{train.names[0]}'. Give more, or validation images."
+                )
         splits = cls(train, val, test)
         for what, images in splits.by_name().items():
             if not _names(images, multi_label):
@@ -88,12 +94,13 @@ def check_classes(sets: Mapping[str, LabelledImages], multi_label: bool = False)
     """Check, before long work, that there is something to tell apart and all files are there.
 
     Args:
-        sets: by what messages call them, ``training`` among them.
+        sets: by what messages call them, ``training`` and ``test`` among them.
         multi_label: whether ``a+b`` is two classes; else it is the name of one.
 
     Raises:
         DenseCLError: fewer than two classes; the first label without a training image, and the
-            nearest name there is; a missing or empty image file; or an image in two sets.
+            nearest name there is; a missing or empty image file; an image in two sets, or
+            twice among the test images.
     """
     known = _names(sets["training"], multi_label)
     if len(known) < 2:
@@ -102,6 +109,7 @@ def check_classes(sets: Mapping[str, LabelledImages], multi_label: bool = False)
             f"({', '.join(known)}). Is it the right label column, or the right folder?"
         )
     check_disjoint({what: images.files() for what, images in sets.items()})
+    check_distinct(sets["test"].files())  # counted twice, it would be worth two
     for what, images in sets.items():
         images.check_files()
         unknown = sorted(_names(images, multi_label) - known)

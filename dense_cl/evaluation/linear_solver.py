@@ -143,7 +143,8 @@ def _minimise(
         # Not reached: no steps are left, or none helps in the features' precision.
         if not reached or slope <= wanted:
             point = torch.from_numpy(variables) * scale
-            return _Minimum(point, float(found.fun), slope, slope <= wanted, evaluations)
+            converged = slope <= wanted and bool(np.isfinite(found.fun))
+            return _Minimum(point, float(found.fun), slope, converged, evaluations)
 
 
 @dataclass(frozen=True)

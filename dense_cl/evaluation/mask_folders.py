@@ -13,7 +13,7 @@ from torch import Tensor
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import identity
 from dense_cl.evaluation.pictures import Pictures
-from dense_cl.paths import is_hidden
+from dense_cl.paths import files_below
 from dense_cl.sources.files import IMAGE_EXTENSIONS, FileSource, load_image
 
 _MASK_SUFFIXES = {".png", ".bmp", ".tif", ".tiff"}
@@ -186,9 +186,7 @@ def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Pat
             f"folder of {what} '{folder}' does not exist. Give the folder that holds them."
         )
     found: dict[Path, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in suffixes or is_hidden(file, folder):
-            continue
+    for file in sorted(folder / name for name in files_below(folder, tuple(suffixes))):
         other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
         if other != file:
             raise DenseCLError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dense_cl.errors import DenseCLError
-from dense_cl.paths import is_hidden
+from dense_cl.paths import files_below
 from dense_cl.report.compare_file import Result, flat, parse
 
 
@@ -45,9 +45,8 @@ def _read(run: str) -> Iterable[Result]:
             f"'{place}' does not exist. Give results of 'dense-cl evaluate ... --out FILE', or "
             "folders of them, as PATH or METHOD=PATH."
         )
-    # Hidden ones are what a killed command had not finished.
-    found = (file for file in path.rglob("*.json") if not is_hidden(file, path))
-    files = [path] if path.is_file() else sorted(found)
+    # Hidden ones, left out, are what a killed command had not finished.
+    files = [path] if path.is_file() else sorted(path / n for n in files_below(path, (".json",)))
     results = [result for file in files for result in parse(file, label, path.is_file())]
     if not results:
         raise DenseCLError(f"folder '{place}' holds no result of 'dense-cl evaluate'.")
@@ -114,4 +113,4 @@ def _truth(record: Mapping[str, Any]) -> Any:
     for number, _, right, _, missed in record.get("segments", ()):
         counts[number] += right + missed
     objects = [record[key] for key in ("bbox.truths", "segm.truths") if key in record]
-    return counts or objects or record.get("labels")
+    return +counts or objects or record.get("labels")

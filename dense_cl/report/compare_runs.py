@@ -96,7 +96,8 @@ def _of_records(results: Sequence[Result], score: str) -> Runs | None:
             for result, row in zip(results, rows, strict=True)
         ]
         return Runs.of_confusions(seeds, np.stack(counts), score)
-    if precision in PRECISIONS and all(f"{kind}.found" in record for record in every):
+    matches = {f"{kind}.found", f"{kind}.truths"}
+    if precision in PRECISIONS and all(matches <= record.keys() for record in every):
         return Runs.of_matches(seeds, [Matches.of_records(row, kind) for row in rows], precision)
     if score == "mean_average_precision" and all({"logits", "labels"} <= r.keys() for r in every):
         logits, labels = (

@@ -1,10 +1,10 @@
 """Images in a folder, flat or nested."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dense_cl.errors import DenseCLError
+from dense_cl.paths import files_below
 from dense_cl.registry import SOURCES
 from dense_cl.sources.decode import MAX_PIXELS
 from dense_cl.sources.files import IMAGE_EXTENSIONS, FileSource
@@ -40,42 +40,10 @@ class FolderSource(FileSource):
             raise DenseCLError(
                 f"image folder '{root}' {what}. Give the folder that holds the images."
             )
-        names = sorted(_image_names(str(folder), endings))
+        names = sorted(files_below(folder, endings))
         if not names:
             raise DenseCLError(
                 f"image folder '{root}' holds no image (looked in its subfolders too, for "
                 f"{', '.join(endings)}). Check the path, or name other extensions."
             )
         super().__init__(folder, names, max_pixels)
-
-
-def _image_names(root: str, endings: tuple[str, ...]) -> Iterator[str]:
-    """Yield paths relative to ``root`` in no particular order."""
-    pending, visited = [""], set()
-    while pending:
-        relative = pending.pop()
-        path = os.path.join(root, relative)
-        try:
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) in visited:  # linked twice, or a loop of links
-                continue
-            visited.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            raise DenseCLError(
-                f"folder '{path}' cannot be listed: {error.strerror}. Give it read permission."
-            ) from None
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.name.lower().endswith(endings):
-                yield relative + entry.name
-            elif _is_folder(entry):
-                pending.append(relative + entry.name + "/")
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a loop of links
-        return False

@@ -8,9 +8,11 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from dense_cl.engine.amp import apply_amp
+from dense_cl.engine.signatures import accepted
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
 from dense_cl.transfer.labels import Labels
+from dense_cl.transfer.options_check import find_type
 from dense_cl.transfer.panoptic_labels import PanopticLabels
 
 FROM_FILE = "FromFile"  # backbone type of a config that takes its architecture from the file
@@ -113,6 +115,9 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
     """
     if cfg.get("load_from"):
         raise DenseCLError("load_from is not for backbones; use --backbone FILE.")
+    scope = cfg.get("default_scope", "mmdet")
+    cfg.model.pop("pretrained", None)  # MMSegmentation hands it to the backbone
+    cfg.model.pop("init_cfg", None)
     backbone = cfg.model.backbone
     if backbone.type == FROM_FILE:
         if architecture is None:
@@ -132,19 +137,19 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
         shared_head.norm_eval = False
         parts.append(shared_head)
     for part in parts:
-        # Types that know these options freeze by default; self-supervised ResNets have their
-        # strides where torchvision's have them.
-        for key, value in (
-            ("frozen_stages", -1), ("norm_eval", False), ("style", "pytorch"), ("init_cfg", None)
-        ):  # fmt: skip
-            if key in part:
-                part[key] = value
+        # Types with these options freeze unless they are told not to.
+        kind = find_type(part.type, scope)
+        takes = accepted(kind).types if kind else {}
+        part.update({k: v for k, v in (("frozen_stages", -1), ("norm_eval", False)) if k in takes})
+        part.pop("init_cfg", None)
+        if "style" in part:  # self-supervised ResNets have their strides where torchvision's have
+            part.style = "pytorch"
         if "requires_grad" in (part.get("norm_cfg") or {}):
             part.norm_cfg.requires_grad = True
     if "pretrained" in backbone:
         backbone.pretrained = False if backbone.type.endswith("TimmBackbone") else None
     if cfg.model.get("neck", {}).get("type") == "FPN":
-        _fit_pyramid(cfg.model)
+        _fit_pyramid(cfg.model, scope)
 
 
 def set_norm_layers(cfg: Config, distributed: bool) -> None:
@@ -213,11 +218,11 @@ def _dataset(cfg: Config, split: str) -> ConfigDict:
     return dataset
 
 
-def _fit_pyramid(model: ConfigDict) -> None:
+def _fit_pyramid(model: ConfigDict, scope: str) -> None:
     """Set the pyramid's input channels to those of the backbone, and check the strides."""
     described = dict(model.backbone)
     if "." not in described["type"] and described["type"] != "TimmBackbone":
-        described["type"] = f"mmdet.{described['type']}"
+        described["type"] = f"{scope}.{described['type']}"
     backbone = build_backbone(described)
     if tuple(backbone.strides) != _PYRAMID_STRIDES:
         raise DenseCLError(

@@ -123,9 +123,22 @@ class FinetuneRunner(Runner):
             DenseCLError: there is none, or it is of another backbone, seed, model or data.
         """
         if self._resume:
-            latest = find_latest_checkpoint(self.work_dir)
+            latest = _latest_checkpoint(Path(self.work_dir))
             if latest is None:
                 raise DenseCLError(f"--resume: there is no checkpoint in '{self.work_dir}'.")
-            meta = read_checkpoint(Path(latest)).get("meta", {})
-            check_same_run(meta.get("decisive", {}), self._decisive, latest)
+            meta = read_checkpoint(latest).get("meta", {})
+            check_same_run(meta.get("decisive", {}), self._decisive, str(latest))
+            self._load_from = str(latest)
         super().load_or_resume()
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that ``last_checkpoint`` names, also in a folder that was moved.
+
+    Where a kill left nothing in that file, it is the newest one.
+    """
+    named = find_latest_checkpoint(str(folder))
+    files = sorted(folder.glob("*_*.pth"), key=lambda file: file.stat().st_mtime)
+    if named:
+        files.append(folder / Path(named).name)
+    return next((file for file in reversed(files) if file.is_file()), None)

@@ -51,7 +51,7 @@ def _choices(node: Any, scope: str, top: bool) -> set[str] | None:
         return present | set(inspect.signature(Runner).parameters) | _RUNNER_SETTINGS
     if "type" not in node:
         return present or None
-    cls = _find(node["type"], scope)
+    cls = find_type(node["type"], scope)
     if cls is None:
         return None
     allowed = accepted(cls)
@@ -64,7 +64,7 @@ def _child(node: Any, part: str) -> Any:
     return node.get(part) if isinstance(node, dict) else None
 
 
-def _find(name: Any, scope: str) -> Any:
+def find_type(name: Any, scope: str) -> Any:
     """Return the class of a type, whichever registry of the library ``scope`` has it."""
     if not isinstance(name, str):
         return name

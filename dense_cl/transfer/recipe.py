@@ -96,7 +96,7 @@ def _file(backbone: str | Path, cfg: Config) -> Path | None:
         raise DenseCLError(f"'{backbone}': the recipe says what is built; write '{RANDOM}'.")
     if kind == RANDOM:
         return None
-    return _torchvision_file(cfg) if str(backbone) == TORCHVISION else Path(backbone)
+    return _torchvision_file(cfg) if str(backbone) == TORCHVISION else Path(backbone).expanduser()
 
 
 def _torchvision_file(cfg: Config) -> Path:

@@ -1,5 +1,6 @@
 """Features and their cache: what is computed again and what is not, kills, damage, workers."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -140,6 +141,15 @@ def test_wrong_stages_and_a_cache_that_cannot_be_written(pictures, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DenseCLError, match="cache .* cannot be written .* --no-cache"):
         extract(Counting(), pictures, tmp_path / "file")
+
+
+def test_a_disk_that_fills_up_is_one_message(pictures, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(feature_store.np, "savez", full)
+    with pytest.raises(DenseCLError, match=r"cache .* cannot be written \(No space left on device"):
+        extract(Counting(), pictures, tmp_path / "c")
 
 
 def test_progress_says_how_long_still(pictures, tmp_path, monkeypatch):

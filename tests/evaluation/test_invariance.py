@@ -279,6 +279,32 @@ def test_classes_share_a_firing_score() -> None:
     assert "sets_firing10" in single["records"][0]
 
 
+def test_sets_of_two_have_no_firing_rate() -> None:
+    pictures = torch.randint(0, 255, (6, 4, 8, 8, 3), dtype=torch.uint8)
+    mixed = ImageSets(tuple("abcdef"), lambda i: pictures[i, : 2 if i < 3 else 4])
+
+    class Wide(nn.Module):
+        def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+            return (image.flatten(1)[:, :30, None, None],)
+
+    result = evaluate_invariance(Wide(), {"sets": mixed}, None, {})
+    firing = [record.get("sets_firing10") for record in result["records"]]
+    assert firing[:3] == [None] * 3 and all(firing[3:])
+    assert result["scores"]["sets_firing10"] == pytest.approx(sum(firing[3:]) / 3)
+    low, high = result["intervals"]["sets_firing10"]
+    assert low < result["scores"]["sets_firing10"] < high
+    by_class = replace(mixed, classes=("x", "x", "x", "y", "y", "z"))
+    of_classes = evaluate_invariance(Wide(), {"sets": by_class}, None, {})["scores"]
+    assert of_classes["sets_firing10"] > 0  # the class of small sets is left out
+
+
+def test_a_factor_of_one_is_no_change(tmp_path: Path) -> None:
+    source = FolderSource(photos(tmp_path, 2))
+    assert 1 not in transform_sets(source, [0, 1], "scale", 9, 16).strengths
+    assert len(transform_sets(source, [0, 1], "scale", 9, 16).strengths) == 7
+    assert len(transform_sets(source, [0, 1], "brightness", 9, 16).strengths) == 8
+
+
 def test_sets_that_show_the_same_have_no_interval() -> None:
     pictures = torch.randint(0, 255, (4, 1, 8, 8, 3), dtype=torch.uint8)
     copies = ImageSets(tuple("abcd"), lambda i: pictures[i].repeat(2, 1, 1, 1))

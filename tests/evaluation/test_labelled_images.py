@@ -80,6 +80,22 @@ def test_a_subset_is_spread_over_the_classes_and_keeps_its_images(tmp_path: Path
     assert found.subset(6) is found
 
 
+def test_lists_beside_their_images_are_the_same_on_another_machine(tmp_path: Path) -> None:
+    found = []
+    for machine in ("one", "two"):
+        (tmp_path / machine / "images").mkdir(parents=True)
+        (tmp_path / machine / "lists").mkdir()
+        lines = [f"../images/{i}.png,{'ab'[i % 2]}" for i in range(4)]
+        for i in range(4):
+            picture(tmp_path / machine / "images" / f"{i}.png", i)
+        (tmp_path / machine / "lists" / "x.txt").write_text("\n".join(lines))
+        whole = LabelledImages.find(tmp_path / machine / "lists" / "x.txt")
+        for images in (whole, whole.take([2, 0]), LabelledImages.joined([whole, whole])):
+            assert images.images(8).shape[0] == len(images)
+            found.append([images.name(i) for i in range(len(images))] + [images.identity()])
+    assert found[:3] == found[3:]
+
+
 def test_classes_of_several_sets_get_the_same_numbers() -> None:
     first, second = class_numbers(("b", "a", "b"), ("c", "b"))
     assert first.tolist() == [1, 0, 1] and second.tolist() == [2, 1]

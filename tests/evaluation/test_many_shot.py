@@ -124,6 +124,17 @@ def test_wrong_input(tmp_path: Path) -> None:
         Splits.of(train, nothing, val, multi_label=True)
     with pytest.raises(DenseCLError, match="none of the validation images has a label"):
         Splits.of(train, test, LabelledImages(val.source, ("+",) * len(val)), multi_label=True)
+    twice = LabelledImages.joined([test.take([0]), test])
+    with pytest.raises(DenseCLError, match="is there twice"):
+        Splits.of(train, twice, val)
+    with pytest.raises(DenseCLError, match="is there twice"):
+        Splits.of(LabelledImages.joined([train, train.take([0])]), test)
+    order = np.arange(6)
+    np.random.RandomState(0).shuffle(order)
+    names = tuple("blue" if i == order[0] else "red" for i in range(6))
+    few = LabelledImages(ArraySource(np.zeros((6, 2, 2, 3), np.uint8), "few"), names)
+    with pytest.raises(DenseCLError, match="the other 5 are all of class 'red'"):
+        Splits.of(few, few)
     with pytest.raises(DenseCLError, match=r"0\.png' is among the training .* and among the test"):
         Splits.of(train, LabelledImages.find(tmp_path / "b" / ".." / "a"), val)
 

@@ -1,10 +1,13 @@
 """Matches of features that know their place are right, and chance is what chance gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dense_cl.evaluation import matching
 from dense_cl.evaluation.frozen import FrozenBackbone
 from dense_cl.evaluation.matching import compare_matches, match_rate, match_views
 from dense_cl.views.batch import ViewBatch
@@ -75,17 +78,27 @@ def test_views_without_overlap_count_for_nothing():
     assert match_rate([pair, other]) == match_rate([other])
 
 
-def test_comparison_of_two_random_backbones(tmp_path):
+def test_each_backbone_is_compared_on_its_own_side(tmp_path, monkeypatch):
     from PIL import Image
 
     rng = np.random.default_rng(0)
     for index in range(3):
         pixels = rng.integers(0, 255, (80, 80, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{index}.png")
-    compared = compare_matches(tmp_path, "random", "random", seed=4, view_size=96, examples=2)
-    assert compared.rates["before"] == compared.rates["after"]
-    assert compared.rates["images"] == 3
-    assert len(compared.examples) == 2
-    left, right, before, after = compared.examples[0]
+    same = compare_matches(tmp_path, "random", "random", seed=4, view_size=96, examples=2)
+    assert same.rates["before"] == same.rates["after"]
+    assert same.rates["images"] == 3
+    assert len(same.examples) == 2
+    left, right, before, after = same.examples[0]
     assert left.shape == right.shape == (96, 96, 3)
     np.testing.assert_array_equal(before.match, after.match)
+
+    def some_right(number, left, right):
+        right_ones = np.arange(4) < number
+        return [replace(before, start=np.zeros((4, 2)), correct=right_ones) for _ in range(3)]
+
+    monkeypatch.setattr(matching.FrozenBackbone, "load", lambda name, seed: int(name))
+    monkeypatch.setattr(matching, "match_views", some_right)
+    other = compare_matches(tmp_path, "1", "3", view_size=96)
+    assert (other.rates["before"], other.rates["after"]) == (0.25, 0.75)
+    assert [pair[2:] for pair in other.examples][0][1].correct.sum() == 3

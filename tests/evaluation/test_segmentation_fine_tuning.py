@@ -21,6 +21,7 @@ from dense_cl.evaluation.segmenter.setup import import_mmseg
 from dense_cl.paths import configs_dir
 from dense_cl.report.compare_results import read_results
 from dense_cl.transfer.export import export_backbone
+from dense_cl.transfer.recipe import open_recipe
 from dense_cl.transfer.weights_file import read_weights
 from tests.transfer.files import NORMALIZATION, pretrained
 
@@ -282,6 +283,18 @@ def test_mistakes_on_the_command_line(folders, backbone, tmp_path, capsys):
         "--cfg-options", "model.auxiliary_head.num_classes=7", data=[],
         config="upernet_resnet50_4xb4_poly_80k_ade20k",
     )  # fmt: skip
+
+
+def test_published_configs_start_from_the_chosen_weights_and_may_have_a_pyramid(tmp_path):
+    import_mmseg()
+    import mmseg
+
+    configs = Path(mmseg.__file__).parent / ".mim/configs"
+    cfg = Config.fromfile(configs / "sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py")
+    assert cfg.model.pretrained == "open-mmlab://resnet50_v1c"
+    cfg, _ = open_recipe(cfg, "random", "mmseg", work_dir=tmp_path)
+    assert "pretrained" not in cfg.model and cfg.model.backbone.type == "ResNetV1c"
+    assert cfg.model.neck.in_channels == [256, 512, 1024, 2048]
 
 
 RECIPES = sorted((configs_dir() / "segmentation").glob("*.py"))

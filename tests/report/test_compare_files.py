@@ -200,3 +200,28 @@ def test_segments_that_only_one_found_in_vain_are_no_labels(write: Write) -> Non
         for name, segments in (("a", found), ("b", [*found, [2, 0.0, 0, 1, 0]]))
     ]
     assert len(read_results([str(file) for file in files])) == 2
+    for file, segments in zip(files, ([], [[2, 0.0, 0, 1, 0]]), strict=True):  # a crowd alone
+        content = json.loads(file.read_text())
+        content["records"][0]["segments"] = segments
+        file.write_text(json.dumps(content))
+    assert len(read_results([str(file) for file in files])) == 2
+
+
+def test_linked_folders_are_read_once(write: Write, tmp_path: Path) -> None:
+    file = write("a", 0, np.zeros(1))
+    (tmp_path / "runs").mkdir()
+    for name in ("x", "y"):
+        (tmp_path / "runs" / name).symlink_to(file.parent)
+    (result,) = read_results([str(tmp_path / "runs")])
+    assert result.method == "a"
+
+
+def test_found_objects_without_the_true_ones_are_no_records(write: Write) -> None:
+    record = {"image": "a.jpg", "bbox": {"found": [[0, 0.9, 1, 0]]}}
+    file = write("a", 0, np.zeros(1), records=[record])
+    assert runs_of(read_results([str(file)]), "knn").images == 0
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"scores": {"bbox_mAP": 0.5}}))
+    assert runs_of(read_results([str(file)]), "bbox_mAP").lacking == (
+        "no records of bbox_mAP by image"
+    )

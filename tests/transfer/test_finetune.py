@@ -1,6 +1,7 @@
 """Fine-tuning end to end on tiny sets: what is trained, with what, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from dense_cl.report.compare_results import read_results
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.finetune import finetune
+from dense_cl.transfer.finetune_runner import _latest_checkpoint
+from dense_cl.transfer.mmdet_setup import import_mmdet
 
 from .coco_set import edit, write_set
 from .files import NORMALIZATION, poisoned, pretrained
@@ -137,6 +140,18 @@ def test_a_timm_backbone_is_fine_tuned_as_it_was_pretrained(labels, tmp_path):
     assert len(moved) == len(given)
 
 
+def test_the_latest_checkpoint_is_found_in_a_folder_that_was_moved(tmp_path):
+    assert _latest_checkpoint(tmp_path) is None
+    for number in (1, 2):
+        file = tmp_path / f"iter_{number}.pth"
+        file.touch()
+        os.utime(file, (number, number))
+    pointer = tmp_path / "last_checkpoint"
+    for named, expected in (("/elsewhere/iter_1.pth", 1), ("", 2), ("gone_3.pth", 2)):
+        pointer.write_text(named)
+        assert _latest_checkpoint(tmp_path) == tmp_path / f"iter_{expected}.pth"
+
+
 @pytest.mark.slow
 def test_resume_goes_on(labels, backbone, tmp_path):
     run = dict(train=labels, val=labels, work_dir=tmp_path)
@@ -237,6 +252,7 @@ def test_a_poisoned_checkpoint_is_not_resumed(labels, tmp_path, capsys):
 
 
 def config(**model) -> Config:
+    import_mmdet()
     base = dict(type="D", backbone=dict(type="ResNet", depth=18), data_preprocessor=dict())
     return Config(dict(model={**base, **model}))
 
@@ -258,10 +274,21 @@ def test_rules_for_self_supervised_weights_reach_foreign_configs():
     cfg = config(backbone=frozen, neck=dict(norm_cfg=dict(type="SyncBN")))
     detection.set_backbone(cfg, None)
     detection.set_norm_layers(cfg, distributed=False)
-    assert cfg.model.backbone == dict(
-        type="ResNet", depth=18, frozen_stages=-1, norm_eval=False, init_cfg=None
-    )
+    assert cfg.model.backbone == dict(type="ResNet", depth=18, frozen_stages=-1, norm_eval=False)
     assert cfg.model.neck.norm_cfg.type == "BN"
+
+
+def test_nothing_is_frozen_where_a_config_does_not_say_so():
+    # Defaults of MMDetection: norm_eval=True of the first two, frozen_stages=0 of the third.
+    for backbone in (
+        dict(type="mmdet.RegNet", arch="regnetx_400mf"),
+        dict(type="Darknet"),
+        dict(type="EfficientNet", arch="b0"),
+    ):
+        cfg = config(backbone=backbone, init_cfg=dict(type="Pretrained", checkpoint="http://x"))
+        detection.set_backbone(cfg, None)
+        assert cfg.model.backbone == backbone | dict(frozen_stages=-1, norm_eval=False)
+        assert "init_cfg" not in cfg.model
 
 
 def test_pyramid_takes_the_channels_of_any_backbone_and_refuses_other_strides():
@@ -285,8 +312,6 @@ def test_options_go_on_top_of_the_architecture_of_the_file():
 
 
 def test_plain_mmdetection_knows_our_types():
-    from dense_cl.transfer.mmdet_setup import import_mmdet
-
     import_mmdet()
     from mmdet.registry import HOOKS, MODELS
 

@@ -18,6 +18,6 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=4)
 default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1)
+    logger=dict(interval=20), checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=2)
 )
 log_processor = dict(window_size=20, by_epoch=False)

@@ -143,17 +143,20 @@ def _to_original(features: Sequence[Tensor], whitening: Whitening) -> Tensor:
 def _plain(scores: Scores, groups: Mapping[str, ImageSets], seed: int) -> dict[str, Any]:
     """Return scores, their intervals, and one record for each set that has a value of its own."""
     records: dict[str, dict[str, Any]] = {}
-    intervals = {}
+    means, intervals = {}, {}
     for name, values in scores.items():
         sets = groups[name.rpartition("_")[0]]
-        limits = summary(Runs.of_values((seed,), values[None].numpy())).interval()
+        known = values[values.isfinite()]  # sets of two images have no firing rate
+        limits = summary(Runs.of_values((seed,), known[None].numpy())).interval()
+        means[name] = known.mean().item()
         # Sets that all show the same say nothing of others, and infinity is no JSON.
         intervals[name] = [limit if math.isfinite(limit) else None for limit in limits]
         if len(values) == len(sets.names):
             for place, value in zip(sets.names, values.tolist(), strict=True):
-                records.setdefault(place, {"image": place})[name] = value
+                if math.isfinite(value):
+                    records.setdefault(place, {"image": place})[name] = value
     return {
-        "scores": {name: values.mean().item() for name, values in scores.items()},
+        "scores": means,
         "intervals": intervals,
         "records": list(records.values()),
     }

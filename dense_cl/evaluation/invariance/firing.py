@@ -21,7 +21,7 @@ class Firing:
         negative_threshold: (D,) the same of the negated neuron.
         global_rate: (D,) share of all images on which a neuron fires.
         local_rate: (C, D) share of the images of a set on which it or its negative fires, averaged
-            over the sets of a class in which it fires at all.
+            over the sets of a class in which it fires at all; NaN where no set counts.
     """
 
     percentile: float
@@ -32,6 +32,8 @@ class Firing:
 
     def scores(self, top: int) -> Tensor:
         """Return (C,): how many times as often the ``top`` best neurons fire in sets of a class.
+
+        It is NaN for a class without a set of three images.
 
         Raises:
             DenseCLError: there are fewer neurons.
@@ -88,11 +90,15 @@ def firing_rates(features_ND: Tensor, sets_N: Tensor, classes_N: Tensor | None =
         return counts.index_add_(0, sets, on_ND.double())
 
     best_SD = torch.maximum(fired(features > positive), fired(features < negative))
-    best_SD = best_SD / sizes[:, None] * (sizes >= _LEAST)[:, None]
+    counting = sizes >= _LEAST
+    best_SD = best_SD / sizes[:, None] * counting[:, None]
     class_of_set = torch.zeros(num_sets, dtype=torch.long).scatter_(0, sets, classes)
     total = torch.zeros(num_classes, features.shape[1], dtype=torch.double)
     sums = total.index_add(0, class_of_set, best_SD)
     firing_sets = total.index_add(0, class_of_set, (best_SD > 0).double())
+    # Rates of 0 would say that nothing fires, where nothing was looked at.
+    seen = torch.zeros(num_classes).index_add(0, class_of_set, counting.float()) > 0
+    sums[~seen] = torch.nan
     return Firing(
         percentile,
         positive,

@@ -22,6 +22,11 @@ def _between(low: float, high: float) -> Strengths:
     return lambda count: np.linspace(low, high, count).tolist()
 
 
+def _factors(low: float, high: float) -> Strengths:
+    """Evenly between two factors, without 1, which changes nothing."""
+    return lambda count: [f for f in np.linspace(low, high, count).tolist() if f != 1]
+
+
 def _around(turn: float) -> Strengths:
     """Evenly around a circle, without the start, which changes nothing."""
     return lambda count: [turn * k / (count + 1) for k in range(1, count + 1)]
@@ -45,13 +50,13 @@ TRANSFORMS: dict[str, tuple[Change, Strengths]] = {
     "rotation": (lambda image, angle: TF.rotate(image, angle), _around(360)),
     "scale": (
         lambda image, factor: TF.affine(image, 0, [0, 0], factor, [0.0]),
-        _between(0.25, 2),
+        _factors(0.25, 2),
     ),
     "crop": (_crop, _between(0.75, 0.25)),
     "flip": (lambda image, _: TF.hflip(image), lambda _: [1.0]),
-    "brightness": (TF.adjust_brightness, _between(0.25, 5)),
-    "contrast": (TF.adjust_contrast, _between(0.25, 5)),
-    "saturation": (TF.adjust_saturation, _between(0.25, 5)),
+    "brightness": (TF.adjust_brightness, _factors(0.25, 5)),
+    "contrast": (TF.adjust_contrast, _factors(0.25, 5)),
+    "saturation": (TF.adjust_saturation, _factors(0.25, 5)),
     "hue": (lambda image, turn: TF.adjust_hue(image, (turn + 0.5) % 1 - 0.5), _around(1)),
     "grayscale": (lambda image, _: TF.rgb_to_grayscale(image, 3), lambda _: [1.0]),
     "blur": (_blur, lambda count: [20 * k / count for k in range(1, count + 1)]),
@@ -74,7 +79,8 @@ def transform_sets(
         source: the images.
         indices: which of them.
         transform: key of ``TRANSFORMS``.
-        steps: pictures of a set, the unchanged one included; flips and grayscale have two.
+        steps: pictures of a set, the unchanged one included; flips and grayscale have two, and
+            factors one less where a step would be 1.
         size: side in pixels.
 
     Raises:

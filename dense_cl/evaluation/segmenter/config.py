@@ -105,7 +105,9 @@ def score_once(cfg: Config) -> None:
 
 
 def _parts(dataset: ConfigDict) -> list[ConfigDict]:
-    """Return the data sets that a data set joins, or itself."""
+    """Return the data sets that a data set joins, or repeats, or itself."""
+    if dataset.type == "RepeatDataset":  # recipes are as long as their schedule says
+        return _parts(dataset.dataset)
     return list(dataset.datasets) if dataset.type == "ConcatDataset" else [dataset]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import check_disjoint, identity
@@ -98,6 +98,7 @@ def evaluate_segmentation_fine_tuning(
     started = time.monotonic()
     with scope_kept():
         counts, pretrained = _run(cfg, start, examples)
+    examples.written.update(*all_gather_object(examples.written))
     seconds = round(time.monotonic() - started, 1)
     if counts:
         with replacing(Path(cfg.work_dir) / "train_images.txt") as file:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dense_cl.errors import DenseCLError
-from dense_cl.paths import is_hidden
+from dense_cl.paths import files_below
 from dense_cl.regions.provider import RegionProvider, relative_names
 from dense_cl.sources.base import ImageSource
 
@@ -60,20 +60,15 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     wanted = set(names)
     found: dict[str, str] = {}
     others: list[str] = []
-    for folder, _, files in sorted(os.walk(root, followlinks=True)):
-        for file in sorted(files):
-            path = Path(folder, file)
-            if path.suffix.lower() not in SUFFIXES or is_hidden(path, Path(root)):
-                continue
-            relative = str(path.relative_to(root))
-            name = os.path.splitext(relative)[0]
-            if name not in wanted:
-                others.append(relative)
-            elif name in found:
-                raise DenseCLError(
-                    f"'{found[name]}' and '{relative}' in '{root}' are masks of the same image."
-                    " Remove one."
-                )
-            elif path.is_file() and path.stat().st_size:
-                found[name] = relative
+    for relative in sorted(files_below(root, tuple(SUFFIXES))):
+        path, name = Path(root, relative), os.path.splitext(relative)[0]
+        if name not in wanted:
+            others.append(relative)
+        elif name in found:
+            raise DenseCLError(
+                f"'{found[name]}' and '{relative}' in '{root}' are masks of the same image."
+                " Remove one."
+            )
+        elif path.is_file() and path.stat().st_size:
+            found[name] = relative
     return found, others
