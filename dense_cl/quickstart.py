@@ -18,6 +18,7 @@ from dense_cl import __version__
 from dense_cl.engine.config import load_config
 from dense_cl.engine.pretrain import pretrain
 from dense_cl.engine.state import versions
+from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.matching import compare_matches
 from dense_cl.report.html import save
 from dense_cl.report.quickstart_page import quickstart_page, verdict
@@ -76,7 +77,7 @@ def quickstart(
         say: called with lines about the progress.
 
     Raises:
-        DenseCLError: ``data`` holds other scenes.
+        DenseCLError: ``data`` holds other scenes, or ``work_dir`` something else.
     """
     settings = settings or Settings()
     work, stages = Path(work_dir), _Stages(say)
@@ -210,6 +211,11 @@ class _Stages:
             self.seconds[title] = before["seconds"]
             return before["result"]
         if folder and before.get("key") != key and folder.is_dir():
+            if not before and any(folder.iterdir()):
+                raise DenseCLError(
+                    f"'{folder}' holds something that is not of a quickstart. Choose another"
+                    " --work-dir."
+                )
             shutil.rmtree(folder)
         _write(marker, {"key": key})
         self.say(f"{head}: about {SECONDS[title]} s")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dense_cl.errors import DenseCLError
 from dense_cl.quickstart import STARTS, Settings, _Stages, quickstart
 from dense_cl.report.quickstart_page import MEASURES, SEED_NOISE, verdict
 
@@ -83,6 +84,14 @@ def test_stages_are_repeated_when_their_settings_change_or_they_were_interrupted
     assert stages().run(title, work(4), folder, "c") == {"value": 4}
     assert (folder / "checkpoint").exists()
     assert done == [1, 3, 4]
+
+
+def test_folders_of_others_are_left_alone(tmp_path):
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "backbone.pth").touch()
+    with pytest.raises(DenseCLError, match="pretrain' holds something that is not of a quickstart"):
+        _Stages(print).run("pretrain without labels", dict, tmp_path / "pretrain", "a")
+    assert (tmp_path / "pretrain" / "backbone.pth").exists()
 
 
 def _results(box, segm):

@@ -28,5 +28,6 @@ train_dataloader = dict(
         views=_views,
     ),
 )
+auto_scale_lr = dict(base_batch_size=16)
 train_cfg = dict(max_epochs=8)
 default_hooks = dict(checkpoint=dict(interval=4), logger=dict(interval=20))

@@ -49,5 +49,6 @@ train_dataloader = dict(
         ),
     ),
 )
+auto_scale_lr = dict(base_batch_size=32)
 train_cfg = dict(max_epochs=40)
 default_hooks = dict(checkpoint=dict(interval=5))

@@ -15,6 +15,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
 from dense_cl.models.heads import MLPHead
 from dense_cl.paths import configs_dir
+from dense_cl.registry import CROPS
 from dense_cl.transfer.learner_file import load_learner
 
 FEATURES = "features"
@@ -55,7 +56,8 @@ class Subject:
         backbone = FrozenBackbone.load(file, seed)
         random = str(file).partition(":")[0] == RANDOM
         default = _resized(load_config(configs_dir() / _VIEWS).train_dataloader.dataset.views, size)
-        if random or Path(file).suffix == ".safetensors" or not _has_heads(file):
+        plain = random or Path(file).suffix == ".safetensors" or not Path(file).is_file()
+        if plain or not _has_heads(file):  # no file: FILE:ARCH
             return cls(backbone, default)
         try:
             pretrained = load_learner(file)
@@ -63,6 +65,7 @@ class Subject:
             return cls(
                 backbone, default, note=f"{error} Only the backbone's features are measured."
             )
+        views, note = _without_objects(pretrained.views)
         heads, temperatures = {}, {}
         for name, objective in pretrained.learner.named_objectives():
             head = getattr(objective, "head", None)
@@ -71,7 +74,7 @@ class Subject:
                 temperature = getattr(objective, "temperature", None)
                 if isinstance(temperature, float):
                     temperatures[f"{name}_projection"] = temperature
-        return cls(backbone, _resized(pretrained.views, size), heads, temperatures)
+        return cls(backbone, _resized(views, size), heads, temperatures, note)
 
     @torch.no_grad()
     def encode(self, images_NQHWC: Tensor) -> dict[str, Tensor]:
@@ -90,6 +93,19 @@ class Subject:
 def _has_heads(file: str | Path) -> bool:
     state_dict = load_checkpoint(file).get("state_dict", {})
     return any(key.startswith("objectives.") for key in state_dict)
+
+
+def _without_objects(views: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """Replace crops that look for salient objects by random ones of the same sizes."""
+    changed, note = [], ""
+    for group in views:
+        crop = group.get("crop") or {}
+        built = CROPS.build(dict(crop)) if crop else None
+        if built is not None and built.needs_objects:
+            note = f"{crop['type']} is replaced by random crops of the same sizes."
+            crop = dict(type="RandomResizedCrop", scale=built.scale, ratio=built.ratio)
+        changed.append({**group, "crop": crop} if crop else dict(group))
+    return changed, note
 
 
 def _resized(views: Sequence[Mapping[str, Any]], size: int | None) -> list[dict[str, Any]]:

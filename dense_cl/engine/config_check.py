@@ -8,7 +8,7 @@ from mmengine.registry import Registry
 
 from dense_cl import registry as ours
 from dense_cl.engine.dataloader import build_dataloader
-from dense_cl.engine.runner import DEFAULT_HOOKS, PretrainRunner
+from dense_cl.engine.runner import DEFAULT_HOOKS, NEEDED_HOOKS, PretrainRunner
 from dense_cl.engine.signatures import Accepted, accepted, fits, readable
 from dense_cl.errors import DenseCLError, nearest
 from dense_cl.mining.settings import MiningSettings
@@ -233,8 +233,9 @@ def _check_default_hooks(hooks: Mapping[str, Any]) -> list[str]:
         elif isinstance(hook, Mapping):
             typed = hook if "type" in hook else {**DEFAULT_HOOKS[name], **hook}
             problems += _check_typed("default_hooks", typed, path)
-        elif hook is not None:
-            problems.append(f"{path} is {hook!r}; it should be a dict, or None for no such hook")
+        elif hook is not None or name in NEEDED_HOOKS:
+            none = "" if name in NEEDED_HOOKS else ", or None for no such hook"
+            problems.append(f"{path} is {hook!r}; it should be a dict{none}")
     return problems
 
 

@@ -44,10 +44,12 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = dict(
     checkpoint=dict(type="SaveStateHook"),
     summary=dict(type="SummaryHook"),
 )
-# What a run writes as it goes on, beside logs and config.
+# What cannot be dropped: others count on the time, and a run ends with a checkpoint.
+NEEDED_HOOKS = ("runtime_info", "timer", "checkpoint")
+# What a run writes as it goes on, beside logs.
 RUN_FILES = (
     FOLDER, POINTER, "vis_data/scalars.json", "quarantine.jsonl", "summary.json", "backbone.pth",
-    "backbone.safetensors",
+    "backbone.safetensors", "config.py",
 )  # fmt: skip
 _RUNS = itertools.count()
 _CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
@@ -106,8 +108,11 @@ class PretrainRunner(Runner):
         logger.addFilter(lambda record: not str(record.msg).startswith(_CHATTER))
         return logger
 
-    @master_only
     def dump_config(self) -> None:
+        """Leave the recipe of an earlier run where it is, until it is known to go on."""
+
+    @master_only
+    def _write_config(self) -> None:
         """Write the recipe as it is run to ``<work_dir>/config.py``."""
         self.cfg.dump(self.work_path / "config.py")
 
@@ -183,16 +188,18 @@ class PretrainRunner(Runner):
         if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":
             path = Path(self._resume)
             self._restore(load_checkpoint(path), path)
-        elif self._resume and self._load_from:  # MMEngine's way to name the checkpoint
+        elif self._resume is True and self._load_from:  # MMEngine's way to name the checkpoint
             path = Path(self._load_from)
             self._restore(load_checkpoint(path), path)
         elif self._resume:
             self._resume_latest()
         else:
             self._start_afresh()
-        if self._load_from and not self._resume:
+        if self._load_from and self.last_checkpoint is None:
             state.load_weights(self, load_checkpoint(self._load_from), self._load_from)
+            self.learner.step.zero_()  # schedules of the new run begin at their beginning
             self.logger.info(f"weights from {self._load_from}")
+        self._write_config()
 
     def _resume_latest(self) -> None:
         """Resume from the latest checkpoint that can be read; begin anew if there is none."""

@@ -16,6 +16,7 @@ import dense_cl
 from dense_cl.errors import DenseCLError
 from dense_cl.models.heads import MLPHead
 from dense_cl.models.layers import describe_layers
+from dense_cl.registry import HOOKS
 
 if TYPE_CHECKING:
     from dense_cl.engine.runner import PretrainRunner
@@ -209,19 +210,32 @@ def flatten(cfg: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
 
 def _recipe(runner: "PretrainRunner") -> dict[str, Any]:
     """Return what decides the weights."""
-    flat = flatten(runner.cfg, _DECISIVE)
+    hooks = [hook for hook in runner.cfg.get("custom_hooks") or () if _decides_weights(hook)]
+    flat = flatten(runner.cfg, _DECISIVE) | flatten({"custom_hooks": hooks}, ["custom_hooks"])
     flat["data fingerprint"] = runner.data_fingerprint
     for kind, digest in runner.region_fingerprints.items():
-        start = f"train_dataloader.dataset.{kind}."
-        for key in [k for k in flat if k.startswith(start) and k.split(".")[-1] in _PLACES]:
-            del flat[key]
+        _forget_places(flat, kind)
         flat[f"fingerprint of {kind}"] = digest
     pairs = getattr(runner.train_dataloader.dataset, "pairs", None)
     if pairs is not None:
+        _forget_places(flat, "regions")  # the pairs know what they were mined from
         flat["fingerprint of object pairs"] = pairs.fingerprint
     flat["number of processes"] = runner.world_size
     flat["iterations per epoch"] = len(runner.train_dataloader)
     return flat
+
+
+def _decides_weights(hook: Any) -> bool:
+    """Whether a hook of a recipe says that it changes what is learnt."""
+    kind = hook.get("type") if isinstance(hook, Mapping) else None
+    return getattr(HOOKS.get(kind) if isinstance(kind, str) else kind, "decides_weights", False)
+
+
+def _forget_places(flat: dict[str, Any], kind: str) -> None:
+    """Leave out where files of regions or saliency lie: they are compared by fingerprint."""
+    start = f"train_dataloader.dataset.{kind}."
+    for key in [k for k in flat if k.startswith(start) and k.split(".")[-1] in _PLACES]:
+        del flat[key]
 
 
 def check_same_run(theirs: Mapping[str, Any], ours: Mapping[str, Any], name: str) -> None:

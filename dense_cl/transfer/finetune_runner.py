@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import is_distributed, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -51,6 +51,14 @@ class FinetuneRunner(Runner):
         logger = super().build_logger(log_level=log_level, **kwargs)
         logger.addFilter(lambda record: not str(record.msg).startswith(_CHATTER))
         return logger
+
+    def dump_config(self) -> None:
+        """Leave the recipe of an earlier run where it is, until it is known to go on."""
+
+    @master_only
+    def _write_config(self) -> None:
+        """Write the recipe as it is run to ``<work_dir>/config.py``."""
+        self.cfg.dump(Path(self.work_dir) / "config.py")
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""
@@ -130,6 +138,7 @@ class FinetuneRunner(Runner):
             check_same_run(meta.get("decisive", {}), self._decisive, str(latest))
             self._load_from = str(latest)
         super().load_or_resume()
+        self._write_config()
 
 
 def _latest_checkpoint(folder: Path) -> Path | None:

@@ -1,9 +1,13 @@
 """The whole model of a pretraining checkpoint: heads and all, without running code from it."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from dense_cl.engine.checkpoint import load_checkpoint
 from dense_cl.errors import DenseCLError
@@ -49,11 +53,21 @@ def load_learner(file: str | Path) -> PretrainedLearner:
 
     try:
         learner = Learner(**model)
+        _make_room(learner, content["state_dict"])
         learner.load_state_dict(content["state_dict"])
     except (DenseCLError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise DenseCLError(f"the model of '{file}' cannot be rebuilt: {reason}") from None
     return PretrainedLearner(learner, views)
+
+
+def _make_room(learner: Learner, state_dict: Mapping[str, Tensor]) -> None:
+    """Make buffers that a run has for every image, empty so far, as large as they were saved."""
+    for name, buffer in list(learner.named_buffers()):
+        if not buffer.numel() and name in state_dict:
+            module, _, own_name = name.rpartition(".")
+            saved = torch.empty_like(state_dict[name])
+            learner.get_submodule(module).register_buffer(own_name, saved)
 
 
 def read_recipe(text: str) -> dict[str, Any]:

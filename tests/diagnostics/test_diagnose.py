@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import resnet18
 
 import dense_cl
 from dense_cl.cli import main
@@ -15,7 +16,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.labelled_images import LabelledImages, class_numbers
 from dense_cl.sources import FolderSource
 from dense_cl.views.dataset import ViewDataset
-from tests.engine.tiny import tiny_config, write_images
+from tests.engine.tiny import DEEPCLUSTER, clustering_config, tiny_config, write_images
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,28 @@ def test_heads_that_cannot_be_rebuilt_leave_the_backbone(
     result = dense_cl.diagnose(tmp_path / "other.pth", photos, size=32)
     assert list(result["spaces"]) == ["features"]
     assert "cannot be rebuilt" in result["note"] and "OfSomeoneElse" in result["note"]
+
+
+def test_crops_of_objects_are_replaced_by_random_ones(photos: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(photos, tmp_path, train_cfg__max_epochs=1)
+    cfg.train_dataloader.dataset["views"][0]["crop"] = dict(type="SaliencyCrop", scale=(0.3, 0.9))
+    cfg.train_dataloader.dataset.saliency = dict(type="SpectralResidual")
+    result = dense_cl.diagnose(dense_cl.pretrain(cfg).checkpoint, photos)
+    assert list(result["spaces"]) == ["features", "info_nce_projection"]
+    assert result["note"] == "SaliencyCrop is replaced by random crops of the same sizes."
+
+
+def test_a_memory_of_the_data_does_not_hide_the_heads(photos: Path, tmp_path: Path) -> None:
+    cfg = clustering_config([DEEPCLUSTER], photos, tmp_path, train_cfg__max_epochs=1)
+    result = dense_cl.diagnose(dense_cl.pretrain(cfg).checkpoint, photos)
+    assert list(result["spaces"]) == ["features", "deepcluster_v2_projection"]
+    assert not result["note"]
+
+
+def test_an_architecture_behind_the_file(photos: Path, tmp_path: Path) -> None:
+    torch.save(resnet18(weights=None).state_dict(), tmp_path / "r.pth")
+    result = dense_cl.diagnose(f"{tmp_path / 'r.pth'}:resnet18", photos, size=32)
+    assert list(result["spaces"]) == ["features"]
 
 
 def test_command_line(

@@ -1,5 +1,6 @@
 """Every typo fails before anything is built, and the message names the right word."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ def test_recipes_are_valid_and_documented(path: Path) -> None:
     name = backbone.get("model_name", f"resnet{backbone.get('depth')}").split("_patch")[0]
     assert f"_{name}_" in path.stem
     assert f"xb{cfg.train_dataloader.batch_size}_" in path.stem
+    processes, images = re.search(r"_(\d+)xb(\d+)_", path.stem).groups()
+    assert cfg.auto_scale_lr.base_batch_size == int(processes) * int(images)
     assert f"_{cfg.train_cfg.max_epochs}e_" in path.stem
 
 
@@ -141,6 +144,12 @@ def test_moco_and_densecl_differ_only_in_objectives(leaf: str) -> None:
     moco, densecl = (load_config(f"{method}_{leaf}").to_dict() for method in ("moco_v2", "densecl"))
     assert moco["model"].pop("objectives") != densecl["model"].pop("objectives")
     assert moco == densecl
+
+
+@pytest.mark.parametrize("name", ["runtime_info", "timer", "checkpoint"])
+def test_hooks_that_a_run_cannot_do_without(name: str, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DenseCLError, match=f"default_hooks.{name} is None; it should be a dict$"):
+        pretrain(tiny_config(photos, tmp_path / "run"), cfg_options={f"default_hooks.{name}": None})
 
 
 def test_options_are_parsed_like_mmengine_does() -> None:

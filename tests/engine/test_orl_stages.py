@@ -102,6 +102,24 @@ def test_the_third_stage_cut_and_resumed_is_bit_identical(
     assert differences(undisturbed, final_state(tmp_path)) == []
 
 
+def test_the_regions_of_the_pairs_may_move(photos: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.py", photos, pairs)
+    file = tmp_path / "a.regions"
+    assert main(["regions", str(recipe), "--out", str(file), "--workers", "0"]) == 0
+
+    def run() -> Config:
+        cfg = stage_3(photos, pairs, tmp_path / "run", train_cfg__max_epochs=1)
+        windows = cfg.train_dataloader.dataset.regions.to_dict()
+        cfg.train_dataloader.dataset.regions = dict(
+            type="RegionCache", file=str(file), provider=windows
+        )
+        return cfg
+
+    pretrain(run())
+    file = file.rename(tmp_path / "b.regions")
+    pretrain(run(), resume="auto")
+
+
 def test_resuming_with_other_pairs_is_refused(photos: Path, pairs: Path, tmp_path: Path) -> None:
     pretrain(stage_3(photos, pairs, tmp_path, train_cfg__max_epochs=1))
     other = ObjectPairs.read(pairs)

@@ -163,6 +163,56 @@ def test_resuming_with_other_masks_is_refused(photos: Path, tmp_path: Path) -> N
         pretrain(run(moved), resume="auto")
 
 
+def test_a_refused_run_leaves_the_settings_to_go_on_with(photos: Path, tmp_path: Path) -> None:
+    pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1))
+    settings = (tmp_path / "config.py").read_text()
+    other = dict(train_cfg__max_epochs=1, optim_wrapper__optimizer__lr=0.5)
+    with pytest.raises(DenseCLError, match="optimizer.lr was 0.05 and is now 0.5"):
+        pretrain(tiny_config(photos, tmp_path, **other), resume="auto")
+    assert (tmp_path / "config.py").read_text() == settings
+    pretrain(tiny_config(photos, tmp_path, **other))
+    (before,) = tmp_path.glob("before_*")
+    assert (before / "config.py").read_text() == settings != (tmp_path / "config.py").read_text()
+
+
+def test_hooks_that_decide_the_weights_belong_to_a_run(photos: Path, tmp_path: Path) -> None:
+    def run(*hooks: dict[str, Any]) -> Config:
+        cfg = tiny_config(photos, tmp_path, train_cfg__max_epochs=1)
+        cfg.custom_hooks = list(hooks)
+        return cfg
+
+    freeze = dict(type="FreezeHook", modules=["backbone.shallow"])
+    watch = dict(type="DiagnosticsHook", images=4)
+    pretrain(run(freeze))
+    pretrain(run(watch, freeze), resume="auto")
+    with pytest.raises(DenseCLError, match="custom_hooks.0.type was 'FreezeHook'"):
+        pretrain(run(watch), resume="auto")
+
+
+def test_weights_begin_a_run_that_can_be_killed_and_whose_schedules_begin_too(
+    photos: Path, tmp_path: Path
+) -> None:
+    first = pretrain(tiny_config(photos, tmp_path / "first"))
+
+    def run(folder: str) -> Config:
+        cfg = tiny_config(photos, tmp_path / folder, load_from=str(first.checkpoint), **SAVE_OFTEN)
+        cfg.model.target.ema_decay = dict(kind="cosine", start=0.5, end=1.0)
+        return cfg
+
+    pretrain(run("whole"), resume="auto")
+    expected = final_state(tmp_path / "whole")
+    assert expected["state_dict"]["step"] == 12
+    began, ended = (torch.load(file, weights_only=True)["state_dict"] for file in (
+        first.checkpoint, tmp_path / "whole" / "checkpoints" / "iter_12.pth"
+    ))  # fmt: skip
+    key = "target.network.shallow.0.weight"
+    assert not torch.equal(began[key], ended[key])  # a decay of 1 would have left it
+    with pytest.raises(PowerCut):
+        pretrain(with_action(run("cut"), 5, "cut"), resume="auto")
+    pretrain(run("cut"), resume="auto")
+    assert differences(expected, final_state(tmp_path / "cut")) == []
+
+
 def test_absent_checkpoint_and_fresh_start(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DenseCLError, match="nowhere.pth' does not exist"):
         pretrain(tiny_config(photos, tmp_path), resume=tmp_path / "nowhere.pth")

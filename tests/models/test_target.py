@@ -9,6 +9,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from dense_cl.errors import DenseCLError
+from dense_cl.models.learner import Learner
 from dense_cl.models.target import TargetNetwork
 
 
@@ -84,3 +85,18 @@ def test_a_deep_copy_follows_the_copied_online_module():
 def test_no_decay_is_refused():
     with pytest.raises(DenseCLError, match="ema_decay"):
         TargetNetwork(nn.Linear(1, 1)).update(0)
+
+
+def test_it_starts_as_a_copy_of_mmdetections_backbone():
+    head = dict(type="MLPHead", hidden_channels=8, out_channels=8)
+    learner = Learner(
+        backbone=dict(type="mmdet.ResNet", depth=18),
+        target=dict(ema_decay=0.99),
+        objectives=[dict(type="InfoNCE", head=head, queue_size=8, temperature=0.2)],
+    )
+    learner.init_weights()  # as MMEngine does when training begins
+    target = learner.target.network.state_dict()
+    for name, value in learner.backbone.state_dict().items():
+        assert torch.equal(value, target[name]), name
+    deep = learner.backbone.layer4[1].conv2.weight  # Kaiming's variance, 2 / fan-out
+    assert deep.var().item() == pytest.approx(2 / (512 * 9), rel=0.05)

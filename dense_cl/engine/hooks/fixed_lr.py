@@ -25,6 +25,8 @@ class FixedLRHook(Hook):
         DenseCLError: no parameter is under such a module, or one shares a group with others.
     """
 
+    decides_weights = True
+
     def __init__(self, modules: Sequence[str]) -> None:
         self.modules = set(modules)
 

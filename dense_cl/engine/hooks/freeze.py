@@ -28,6 +28,8 @@ class FreezeHook(Hook):
         DenseCLError: less than one epoch, or a name that no learnt parameter begins with.
     """
 
+    decides_weights = True
+
     def __init__(self, modules: Sequence[str], epochs: int | None = None) -> None:
         if epochs is not None and epochs < 1:
             raise DenseCLError(f"FreezeHook: epochs={epochs}; give 1 or more, or None for ever.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from dense_cl.errors import DenseCLError
@@ -56,6 +57,8 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
         raise DenseCLError(f"backbone {dict(cfg)}: {error.args[0]}") from error
     except TypeError as error:  # an option that it does not have
         raise DenseCLError(f"backbone {dict(cfg)}: {error}") from error
+    if isinstance(backbone, BaseModule):
+        backbone.init_weights()  # now, or the target network would be a copy of other weights
     if getattr(backbone, "norm_eval", False) and "norm_eval" not in cfg:
         # MMDetection's default, for pretrained weights: random ones would never get statistics.
         backbone.norm_eval = False  # type: ignore[assignment]
