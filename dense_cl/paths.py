@@ -1,6 +1,7 @@
 """Where the packaged recipes are, how one is found by name, and what files a folder has."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def find_config(name: str | Path) -> Path:
     raise DenseCLError(
         f"config '{name}' is neither a file nor a recipe.{nearest(path.stem, leaves)}"
     )
+
+
+def check_folder(folder: str | Path) -> None:
+    """Check that files can be written into a folder; make it.
+
+    Raises:
+        DenseCLError: they cannot.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DenseCLError(
+            f"work folder '{folder}' cannot be written to ({error.strerror}). Choose another one."
+        ) from None
 
 
 def files_below(folder: str | Path, endings: tuple[str, ...]) -> Iterator[str]:

@@ -65,6 +65,8 @@ def load_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         CorruptCheckpointError: the file is empty, cut short, damaged or something else.
     """
     path = Path(path)
+    if path.is_dir():
+        raise DenseCLError(f"checkpoint '{path}' is a folder; give the file in it that is meant.")
     if not path.is_file():
         raise DenseCLError(f"checkpoint '{path}' does not exist.")
     try:
@@ -81,7 +83,8 @@ def load_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
                 f"({asked}), not only tensors and plain values. Do not load it; get the file again "
                 "from a source you trust, in a format without code, such as .safetensors."
             ) from None
-        reason = str(error).split("\n")[0] or type(error).__name__
+        # torch's first sentence; its next ones tell to unpickle the file after all
+        reason = re.split(r"\n|\. ", str(error))[0] or type(error).__name__
         raise CorruptCheckpointError(
             f"checkpoint '{path}' is truncated or damaged ({reason}). Use an earlier checkpoint."
         ) from None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, is_distributed
 
-from dense_cl.errors import DenseCLError
+from dense_cl.errors import DenseCLError, nearest
 
 # Where each launcher tells a process its place. MMEngine reads the same, but then selects a
 # GPU, which fails on machines that have none.
@@ -35,8 +35,10 @@ def init_distributed(launcher: str, backend: str | None = None, **options: Any) 
         **options: of ``torch.distributed.init_process_group``.
 
     Raises:
-        DenseCLError: the launcher's environment variables are missing.
+        DenseCLError: no such launcher, or its environment variables are missing.
     """
+    if launcher not in _PLACES:
+        raise DenseCLError(f"there is no launcher '{launcher}'.{nearest(launcher, _PLACES)}")
     for name, source in _PLACES[launcher].items():
         if source not in os.environ:
             raise DenseCLError(

@@ -51,6 +51,9 @@ class PretrainLoop(BaseLoop):
     ) -> None:
         if (max_epochs is None) == (max_iters is None):
             raise DenseCLError("train_cfg needs max_epochs or max_iters, and not both.")
+        for name, value in (("max_epochs", max_epochs), ("max_iters", max_iters)):
+            if value is not None and value < 1:
+                raise DenseCLError(f"train_cfg.{name} is {value}; give 1 or more.")
         if isinstance(dataloader, dict):
             dataloader = build_dataloader(**dataloader, seed=runner.seed)
         super().__init__(runner, dataloader)

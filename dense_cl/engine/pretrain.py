@@ -13,6 +13,7 @@ from dense_cl.engine.config import apply_options, load_config
 from dense_cl.engine.config_check import check_config
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.engine.signals import StopSignals
+from dense_cl.paths import check_folder
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.mmdet_setup import scope_kept
 
@@ -64,6 +65,7 @@ def pretrain(
     cfg = load_config(config)
     apply_options(cfg, data, annotations, work_dir, resume, amp, options, launcher)
     check_config(cfg)
+    check_folder(cfg.work_dir)
     cfg.optim_wrapper = apply_amp(cfg.optim_wrapper.to_dict(), cfg.get("amp"))
     with scope_kept():
         runner = PretrainRunner.from_cfg(cfg)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -51,6 +50,8 @@ RUN_FILES = (
     FOLDER, POINTER, "vis_data/scalars.json", "quarantine.jsonl", "summary.json", "backbone.pth",
     "backbone.safetensors", "config.py",
 )  # fmt: skip
+# All that is there of a run that did not get as far as its first checkpoint.
+_BEGUN = {"config.py", "scalars.json", "quarantine.jsonl"}
 _RUNS = itertools.count()
 _CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
 
@@ -223,9 +224,9 @@ class PretrainRunner(Runner):
     def _start_afresh(self) -> None:
         """Keep what an earlier run left in this folder from being taken for ours."""
         found = [self.work_path / name for name in RUN_FILES if (self.work_path / name).exists()]
-        if not find_checkpoints(self.work_path):
-            for path in found:  # of a run that did not get as far as a checkpoint
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if {path.name for path in found} <= _BEGUN:
+            for path in found:
+                path.unlink()
             return
         aside = self.work_path / f"before_{self.timestamp}"
         aside.mkdir()

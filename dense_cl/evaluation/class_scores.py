@@ -9,16 +9,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.confusion import confusion_matrix, segmentation_scores
 
 
 def top_1(logits_NK: Tensor, labels_N: Tensor) -> float:
-    """Return the share of images whose class has the highest logit."""
+    """Return the share of images whose class has the highest logit.
+
+    Raises:
+        DenseCLError: logits that are no numbers, other numbers of images, or unknown classes.
+    """
+    _check_labels(logits_NK, labels_N)
     return (logits_NK.argmax(dim=1) == labels_N).double().mean().item()
 
 
 def mean_per_class(logits_NK: Tensor, labels_N: Tensor) -> float:
-    """Return the recall averaged over the classes that have an image."""
+    """Return the recall averaged over the classes that have an image.
+
+    Raises:
+        DenseCLError: see ``top_1``.
+    """
+    _check_labels(logits_NK, labels_N)
     counts = confusion_matrix(logits_NK.argmax(dim=1), labels_N, logits_NK.shape[1])
     return segmentation_scores(counts).mean_class_accuracy
 
@@ -36,7 +47,11 @@ def average_precision_11(scores_N: Tensor, positive_N: Tensor) -> float:
 
     Returns:
         In [0, 1]; NaN where no image is positive.
+
+    Raises:
+        DenseCLError: scores that are no numbers, or of another number of images.
     """
+    _check_scores(scores_N, positive_N)
     order = scores_N.argsort(descending=True, stable=True)
     scores, positive = scores_N[order].cpu().numpy(), positive_N[order].cpu().numpy() > 0
     if not positive.any():
@@ -49,7 +64,12 @@ def average_precision_11(scores_N: Tensor, positive_N: Tensor) -> float:
 
 
 def mean_average_precision_11(scores_NK: Tensor, positive_NK: Tensor) -> float:
-    """Return ``average_precision_11`` averaged over the classes that have a positive image."""
+    """Return ``average_precision_11`` averaged over the classes that have a positive image.
+
+    Raises:
+        DenseCLError: scores that are no numbers, or of other images or classes.
+    """
+    _check_scores(scores_NK, positive_NK)
     columns = zip(scores_NK.T, positive_NK.T, strict=True)
     values = torch.tensor([average_precision_11(s, p) for s, p in columns], dtype=torch.float64)
     return values.nanmean().item()
@@ -85,6 +105,26 @@ def resampled_average_precision_11(
         sums_B += np.where(some, average / 11, 0)
         counted_B += some
     return np.divide(sums_B, counted_B, out=np.full_like(sums_B, np.nan), where=counted_B > 0)
+
+
+def _check_scores(scores: Tensor, truth: Tensor) -> None:
+    if scores.shape != truth.shape:
+        raise DenseCLError(
+            f"scores of shape {tuple(scores.shape)} and truth of {tuple(truth.shape)} are not of"
+            " the same images and classes."
+        )
+    if scores.isnan().any():
+        raise DenseCLError("some scores are no numbers (NaN): the classifier has diverged.")
+
+
+def _check_labels(logits_NK: Tensor, labels_N: Tensor) -> None:
+    _check_scores(logits_NK.amax(dim=1), labels_N)
+    classes = logits_NK.shape[1]
+    if len(labels_N) and not 0 <= labels_N.min() <= labels_N.max() < classes:
+        raise DenseCLError(
+            f"labels of {int(labels_N.min())} to {int(labels_N.max())} are not all within the"
+            f" {classes} classes of the logits."
+        )
 
 
 METRICS = {

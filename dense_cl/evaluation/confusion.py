@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dense_cl.errors import DenseCLError
+
 
 def confusion_matrix(
     prediction: Tensor, target: Tensor, num_classes: int, num_predicted: int | None = None
@@ -21,11 +23,25 @@ def confusion_matrix(
 
     Returns:
         (K, C) int64, rows = truth, columns = prediction.
+
+    Raises:
+        DenseCLError: other shapes, or a counted prediction that is no class.
     """
     columns = num_predicted or num_classes
+    if prediction.shape != target.shape:
+        raise DenseCLError(
+            f"predictions of shape {tuple(prediction.shape)} are not of the same pixels as a target"
+            f" of {tuple(target.shape)}."
+        )
     target, prediction = target.flatten().long(), prediction.flatten().long()
     counted = (target >= 0) & (target < num_classes)
-    pairs = target[counted] * columns + prediction[counted]
+    target, prediction = target[counted], prediction[counted]
+    if prediction.numel() and not 0 <= prediction.min() <= prediction.max() < columns:
+        raise DenseCLError(
+            f"predictions of {int(prediction.min())} to {int(prediction.max())} are not all within"
+            f" the {columns} classes."
+        )
+    pairs = target * columns + prediction
     return torch.bincount(pairs, minlength=num_classes * columns).reshape(num_classes, columns)
 
 

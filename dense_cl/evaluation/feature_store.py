@@ -74,9 +74,9 @@ def _code_fingerprint() -> str:
 class FeatureStore:
     """The parts of one request."""
 
-    def __init__(self, cache: Path, request: dict[str, Any]) -> None:
+    def __init__(self, cache: str | Path, request: dict[str, Any]) -> None:
         text = json.dumps(request, indent=2) + "\n"
-        self.folder = cache / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.folder = Path(cache).expanduser() / hashlib.sha256(text.encode()).hexdigest()[:16]
         note = self.folder / "request.json"  # for people who wonder what the folder is
         if not note.exists():
             self._write(note, lambda file: file.write_text(text))

@@ -35,7 +35,7 @@ class Extraction:
         progress: called with a line of text now and then.
     """
 
-    cache: Path | None = None
+    cache: str | Path | None = None
     workers: int = 0
     progress: Callable[[str], None] = lambda line: None
 
@@ -111,6 +111,7 @@ def _compute(
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_stack,
+        generator=torch.Generator(),  # the caller's draws stay as they are
     )
     for images in _surviving(loader):
         if isinstance(images, DenseCLError):

@@ -69,6 +69,11 @@ class FrozenBackbone:
                 f"normalization {dict(norm)} of this backbone is not usable: it needs mean and std"
                 " of three channels, std above 0."
             )
+        if max(norm["std"]) < 1:
+            raise DenseCLError(
+                f"normalization {dict(norm)} of this backbone is for pixels in 0..1, and images are"
+                " in 0..255. Multiply mean and std by 255."
+            )
         order = norm.get("channel_order", "RGB")
         if order != "RGB":
             raise DenseCLError(
@@ -105,7 +110,23 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
-        return tuple(_finite(stage.cpu()) for stage in self.module(self.normalised(images_NHWC)))
+        return tuple(_finite(stage.cpu()) for stage in self._maps(images_NHWC))
+
+    def _maps(self, images_NHWC: Tensor) -> Sequence[Tensor]:
+        """Return what the module makes of images.
+
+        Raises:
+            DenseCLError: it is no list of stage maps.
+        """
+        maps = self.module(self.normalised(images_NHWC))
+        if not isinstance(maps, tuple | list) or any(
+            not isinstance(stage, Tensor) or stage.dim() != 4 for stage in maps
+        ):
+            raise DenseCLError(
+                f"backbone {type(self.module).__name__} does not return a tuple of feature maps"
+                " (B, C, H, W), shallow to deep. Wrap it in a module whose forward does."
+            )
+        return maps
 
     def chosen_stages(self, images_NHWC: Tensor, stages: Sequence[int]) -> list[Tensor]:
         """Return some of the stage maps.
@@ -125,11 +146,13 @@ class FrozenBackbone:
     @torch.inference_mode()
     def pooled(self, images_NHWC: Tensor) -> Tensor:
         """Return a vector per image, (N, C), float32 on the CPU: see ``image_vectors``."""
-        parts = [
-            _finite(image_vectors(self.module, self.normalised(part)).float().cpu())
-            for part in images_NHWC.split(_BATCH)
-        ]
+        parts = [_finite(self._vectors(p).float().cpu()) for p in images_NHWC.split(_BATCH)]
         return torch.cat(parts)
+
+    def _vectors(self, images_NHWC: Tensor) -> Tensor:
+        if getattr(self.module, "class_token", False):
+            return image_vectors(self.module, self.normalised(images_NHWC))
+        return self._maps(images_NHWC)[-1].mean(dim=(2, 3))
 
     def normalised(self, images_NHWC: Tensor) -> Tensor:
         """Return (N, 3, H, W) as the backbone wants them, on its device, of RGB in 0..255."""
@@ -176,6 +199,10 @@ def open_backbone(backbone: str | Path | nn.Module, seed: int = 0) -> tuple[str,
     """
     if isinstance(backbone, nn.Module):
         return type(backbone).__name__, FrozenBackbone.wrap(copy.deepcopy(backbone))
+    if not isinstance(backbone, str | Path):
+        raise DenseCLError(
+            f"backbone is a {type(backbone).__name__}; give a file, '{RANDOM}', or a module."
+        )
     return str(backbone), FrozenBackbone.load(backbone, seed)
 
 
@@ -192,7 +219,8 @@ def untrained(backbone: str | Path, seed: int = 0) -> FrozenBackbone:
 
 def _from_file(text: str) -> nn.Module:
     """Load what ``FILE`` or ``FILE:ARCH`` names."""
-    module, file = _build(text)
+    with torch.random.fork_rng(devices=[]):  # weights that are overwritten are drawn first
+        module, file = _build(text)
     load_backbone_weights(module, file, quiet=True)
     return module
 

@@ -54,6 +54,11 @@ def evaluate_keypoints(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    if pairs < 1 or alpha <= 0:
+        raise DenseCLError(
+            f"{pairs} pairs at a tolerance of {alpha}: one pair at least is needed, and a tolerance"
+            " above 0."
+        )
     chosen = choose_pairs(crops, pairs, draw_seed)
     name, frozen = open_backbone(backbone, seed)
     options = extraction or Extraction()

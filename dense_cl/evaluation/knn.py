@@ -66,8 +66,10 @@ def knn_accuracy(
         temperature: of the votes, > 0.
 
     Raises:
-        DenseCLError: fewer than two labelled images.
+        DenseCLError: fewer than two labelled images, or queries without labels.
     """
+    if (queries_MD is None) != (query_labels_M is None):
+        raise DenseCLError("queries and their labels belong together; one of them is missing.")
     if len(memory_ND) < 2:
         raise DenseCLError(f"kNN needs at least two labelled images, not {len(memory_ND)}.")
     if queries_MD is None or query_labels_M is None:

@@ -41,9 +41,9 @@ class LabelledImages:
     def find(cls, path: str | Path, column: int = 1) -> "LabelledImages":
         """Read a folder with a subfolder for each class, or a text file of images and labels.
 
-        A line of the file is a path and one or more labels, with commas (``a b.jpg, cat, animal``)
-        or else spaces or tabs between; relative paths start from the file's folder. Blank lines
-        and lines that begin with ``#`` are skipped.
+        A line of the file is a path and one or more labels, with tabs, or else commas (``a b.jpg,
+        red cat, animal``), or else spaces between; relative paths start from the file's folder.
+        Blank lines and lines that begin with ``#`` are skipped.
 
         Args:
             path: folder or text file.
@@ -89,7 +89,9 @@ class LabelledImages:
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            words = [word.strip() for word in (line.split(",") if "," in line else line.split())]
+            # What is between tabs, or else commas, may have spaces in it.
+            separator = next((mark for mark in "\t," if mark in line), None)
+            words = [word.strip() for word in line.split(separator)]
             if not 1 <= column < len(words) or not words[column]:
                 raise DenseCLError(
                     f"line {number} of '{file}' has no label number {column}: '{line.strip()}'. "

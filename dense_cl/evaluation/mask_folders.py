@@ -50,8 +50,9 @@ class MaskFolders:
         Raises:
             DenseCLError: a folder is missing or holds no images, or an image has no mask.
         """
-        image_files = _files(Path(images), IMAGE_EXTENSIONS, "images")
-        mask_files = _files(Path(masks), _MASK_SUFFIXES, "masks")
+        images, masks = Path(images).expanduser(), Path(masks).expanduser()
+        image_files = _files(images, IMAGE_EXTENSIONS, "images")
+        mask_files = _files(masks, _MASK_SUFFIXES, "masks")
         missing = [str(name) for name in image_files if name not in mask_files]
         if missing:
             raise DenseCLError(
@@ -60,7 +61,7 @@ class MaskFolders:
                 "these images away."
             )
         pairs = tuple((file, mask_files[name]) for name, file in image_files.items())
-        return cls(Path(images), Path(masks), pairs, num_classes, frozenset(ignore))
+        return cls(images, masks, pairs, num_classes, frozenset(ignore))
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -160,8 +161,17 @@ def check_sets(sets: Mapping[str, MaskFolders], progress: Callable[[str], None])
         progress: called with a line of text for each, and for classes that cannot be learnt.
 
     Raises:
-        DenseCLError: see ``MaskFolders.check``; or no class of a set has a training pixel.
+        DenseCLError: see ``MaskFolders.check``; the sets count classes or void values differently;
+            or no class of a set has a training pixel.
     """
+    known = sets["training"]
+    for what, folders in sets.items():
+        if (folders.num_classes, folders.ignore) != (known.num_classes, known.ignore):
+            raise DenseCLError(
+                f"the {what} masks have {folders.num_classes} classes and void values"
+                f" {sorted(folders.ignore)}, the training masks {known.num_classes} and"
+                f" {sorted(known.ignore)}: give both sets the same."
+            )
     found: dict[str, set[int]] = {}
     for what, folders in sets.items():
         progress(f"checking {len(folders)} {what} masks")

@@ -69,14 +69,27 @@ def check_writable(file: str | Path) -> None:
 
 
 def write_result(result: Mapping[str, Any], file: str | Path) -> None:
-    """Write a result as JSON, whole or not at all, with one record a line."""
+    """Write a result as JSON, whole or not at all, with one record a line.
+
+    Raises:
+        DenseCLError: the file cannot be written, or something in the result is no plain value.
+    """
+    check_writable(file)
     rest = {name: value for name, value in result.items() if name != "records"}
-    text = json.dumps(rest, indent=2)
+    text = json.dumps(rest, indent=2, default=_plain)
     if "records" in result:
-        lines = ",\n".join("    " + json.dumps(record) for record in result["records"])
+        records = (json.dumps(record, default=_plain) for record in result["records"])
+        lines = ",\n".join(f"    {record}" for record in records)
         text = text.removesuffix("\n}") + ',\n  "records": [\n' + lines + "\n  ]\n}"
     with replacing(Path(file).expanduser()) as temporary:
         temporary.write_text(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers and arrays as Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise DenseCLError(f"a {type(value).__name__} in a result cannot be written as JSON.")
 
 
 def sparse(counts_KC: Tensor) -> list[list[int]]:

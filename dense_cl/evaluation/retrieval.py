@@ -68,6 +68,11 @@ def evaluate_retrieval(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    if k < 1 or temperature <= 0:
+        raise DenseCLError(
+            f"{k} neighbours at temperature {temperature}: one at least must vote, and the"
+            " temperature is above 0."
+        )
     if memory < len(train):
         raise DenseCLError(
             f"a memory of {memory} patches is less than one for each of {len(train)} photos."

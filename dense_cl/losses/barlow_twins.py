@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dense_cl.losses.checks import check_alike
 from dense_cl.losses.squared_products import squared_products
 
 
@@ -39,7 +40,11 @@ def barlow_twins(
 
     Returns:
         Scalars in float32 at least; the parts without gradient.
+
+    Raises:
+        DenseCLError: other shapes.
     """
+    check_alike(2, first=first_ND, second=second_ND)
     first, second = _standardise(first_ND, eps), _standardise(second_ND, eps)
     diagonal = (first * second).mean(dim=0)
     on_diagonal = (diagonal - 1).square().sum()

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dense_cl.losses.checks import check_alike, check_temperature
 from dense_cl.losses.queue_logsumexp import queue_logsumexp
 
 
@@ -65,7 +66,13 @@ def info_nce(
 
     Returns:
         The loss and its diagnostics, scalars in float32 (float64 for float64 queries).
+
+    Raises:
+        DenseCLError: shapes that do not belong together, or no temperature above 0.
     """
+    check_alike(2, query=query_ND, key=key_ND)
+    check_alike(1, loss=query_ND[:, 0], weight=weight_N)
+    check_temperature(temperature)
     query_ND, key_ND = unit(query_ND), unit(key_ND.detach())
     positive_N = (query_ND * key_ND).sum(dim=1)
     logsumexp_N, hardest_N = queue_logsumexp(query_ND, negatives_KD, temperature)

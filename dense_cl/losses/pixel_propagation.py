@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dense_cl.losses.checks import check_alike
 from dense_cl.losses.info_nce import unit
 
 
@@ -25,7 +26,11 @@ def propagate(
 
     Returns:
         (B, D', S), not normalised, in float32 at least.
+
+    Raises:
+        DenseCLError: other shapes.
     """
+    check_alike(2, features=features_BDS[:, 0], values=values_BDS[:, 0])
     with torch.autocast(features_BDS.device.type, enabled=False):
         direction_BDS = unit(features_BDS)
         similarity_BSS = (direction_BDS.mT @ direction_BDS).clamp_min(clamp)

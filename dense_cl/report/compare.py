@@ -14,7 +14,7 @@ from dense_cl.report.compare_runs import runs_of
 def compare(
     results: Sequence[Result],
     control: str | None = None,
-    scores: Sequence[str] = (),
+    scores: Sequence[str] | str = (),
     alpha: float = ALPHA,
 ) -> dict[str, Any]:
     """Compare every method with a control on every task, corrected for all these questions at once.
@@ -35,6 +35,7 @@ def compare(
     Raises:
         DenseCLError: no such control or score.
     """
+    scores = [scores] if isinstance(scores, str) else scores
     methods = list(dict.fromkeys(result.method for result in results))
     control = methods[0] if control is None else control
     if control not in methods:

@@ -117,6 +117,9 @@ def _malformed(content: Mapping[str, Any]) -> str:
     """Return what is of another type than it should be, or nothing."""
     if type(content["seed"]) is not int:
         return f"its seed is {json.dumps(content['seed'])} and no whole number"
+    for key in ("task", "backbone"):
+        if not isinstance(content[key], str):
+            return f"its {key} is {json.dumps(content[key])} and no text"
     for key in ("scores", "settings", "versions"):
         if not isinstance(content.get(key, {}), Mapping):
             return f"its {key} are no object with names"
@@ -125,6 +128,11 @@ def _malformed(content: Mapping[str, Any]) -> str:
         isinstance(record, Mapping) and "image" in record for record in records
     ):
         return "its records are no list of objects that name their 'image'"
+    for record in records:
+        pictures = record.get("pictures", {})
+        paths = pictures.values() if isinstance(pictures, Mapping) else [None]
+        if not all(isinstance(path, str) for path in paths):
+            return f"the pictures of '{record['image']}' are no paths by kind"
     return ""
 
 
@@ -163,7 +171,7 @@ def method_of(backbone: str) -> str:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_rows(value: Any, width: int) -> bool:

@@ -10,18 +10,19 @@ from dense_cl.paths import files_below
 from dense_cl.report.compare_file import Result, flat, parse
 
 
-def read_results(runs: Sequence[str]) -> list[Result]:
+def read_results(runs: Sequence[str | Path] | str | Path) -> list[Result]:
     """Read result files and folders of them, and check that they can be compared.
 
     Args:
-        runs: each ``PATH``, ``METHOD=PATH`` or ``METHOD@TASK=PATH``. Without a method it is the
-            backbone's name in the file, less its seed: the folder of ``backbone.pth``, or the
-            file's own name. TASK tells apart several data sets of one kind of task.
+        runs: one or several ``PATH``, ``METHOD=PATH`` or ``METHOD@TASK=PATH``. Without a method
+            it is the backbone's name in the file, less its seed: the folder of ``backbone.pth``,
+            or the file's own name. TASK tells apart several data sets of one kind of task.
 
     Raises:
         DenseCLError: nothing to read, not a result, the same run twice, other data or settings.
     """
-    results = [result for run in runs for result in _read(run)]
+    each = [runs] if isinstance(runs, str | Path) else runs
+    results = [result for run in each for result in _read(str(run))]
     tasks: dict[str, list[Result]] = {}
     for result in results:
         tasks.setdefault(result.task, []).append(result)

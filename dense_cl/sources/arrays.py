@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from dense_cl.errors import DenseCLError
 from dense_cl.sources.base import ImageSource
 
 
@@ -14,9 +15,17 @@ class ArraySource(ImageSource):
     Args:
         images_NHWC: uint8 RGB.
         title: what they are; messages call an image ``title/index``.
+
+    Raises:
+        DenseCLError: another type or shape.
     """
 
     def __init__(self, images_NHWC: NDArray[np.uint8], title: str) -> None:
+        if images_NHWC.dtype != np.uint8 or images_NHWC.shape[3:] != (3,):
+            raise DenseCLError(
+                f"an array of {images_NHWC.dtype} and shape {images_NHWC.shape} holds no images:"
+                " they are uint8 RGB, (N, H, W, 3)."
+            )
         self.images, self.title = images_NHWC, title
 
     def __len__(self) -> int:

@@ -34,6 +34,8 @@ class FolderSource(FileSource):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         folder = Path(root).expanduser()
+        if isinstance(extensions, str):
+            extensions = [extensions]
         endings = tuple(ending.lower() for ending in extensions)
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"

@@ -7,10 +7,11 @@ from typing import Any
 from mmengine.config import Config
 
 from dense_cl.engine.state import versions
+from dense_cl.paths import check_folder
 from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.detection_result import result_hook
 from dense_cl.transfer.label_fraction import HELD_OUT, hold_out, take_fraction
-from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
+from dense_cl.transfer.labels import Labels, check_photos, read_labels, with_categories_of
 from dense_cl.transfer.mmdet_setup import import_mmdet, scope_kept
 from dense_cl.transfer.panoptic_labels import read_panoptic_labels
 from dense_cl.transfer.recipe import Start, open_recipe
@@ -78,7 +79,9 @@ def finetune(
     data = {split: labels.identity() for split, labels in splits.items()}  # for all seeds the same
     if fraction is not None:
         splits["train"] = take_fraction(splits["train"], fraction, seed)
+    check_folder(cfg.work_dir)
     for split, labels in splits.items():
+        check_photos(labels)
         path = labels.write(Path(cfg.work_dir) / "labels" / f"{split}.json")
         detection.set_labels(cfg, split, labels, path)
     if epochs is not None:
@@ -98,7 +101,7 @@ def _run(
     options: Mapping[str, Any],
     command: str | None,
 ) -> dict[str, Any]:
-    from dense_cl.transfer.finetune_runner import FinetuneRunner
+    from dense_cl.transfer.finetune_runner import FinetuneRunner, finishing
     from dense_cl.transfer.hooks import WriteMetrics
 
     runner = FinetuneRunner.from_cfg(cfg)
@@ -109,9 +112,10 @@ def _run(
     result = result_hook(cfg, splits, facts, options, command)
     for hook in filter(None, (writer, result)):
         runner.register_hook(hook, priority="LOWEST")
-    runner.train()
-    if not writer.metrics:  # resumed after the last step: killed before this was done
-        runner.val_loop.run()
+    with finishing(runner):
+        runner.train()
+        if not writer.metrics:  # resumed after the last step: killed before this was done
+            runner.val_loop.run()
     return writer.metrics
 
 

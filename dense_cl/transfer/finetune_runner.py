@@ -1,9 +1,13 @@
 """MMEngine's Runner for fine-tuning: quieter, with or without a GPU, and safe to resume."""
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
@@ -139,6 +143,32 @@ class FinetuneRunner(Runner):
             self._load_from = str(latest)
         super().load_or_resume()
         self._write_config()
+
+
+@contextmanager
+def finishing(runner: Runner) -> Iterator[None]:
+    """End the processes that read images for a run with it, and say which they cannot read.
+
+    MMEngine would leave them to the garbage collector, which meets them in any order.
+
+    Raises:
+        DenseCLError: an image that is there is none.
+    """
+    try:
+        yield
+    except (AssertionError, cv2.error) as error:  # of MMCV, raised again by the loader
+        found = re.search(r"failed to load image: (.*)", str(error))
+        if not found and "imdecode" not in str(error):
+            raise
+        named = f"image '{found[1]}'" if found else "an image, which is empty,"
+        raise DenseCLError(f"{named} cannot be read. Repair it, or take it out.") from None
+    finally:
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            for holder in (getattr(loop, n, None) for n in ("dataloader", "dataloader_iterator")):
+                iterator: Any = getattr(holder, "_iterator", None)
+                if hasattr(iterator, "_shutdown_workers"):
+                    iterator._shutdown_workers()
+                    holder._iterator = None  # type: ignore[union-attr]
 
 
 def _latest_checkpoint(folder: Path) -> Path | None:

@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import ExifTags, Image
+
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import identity
 from dense_cl.sources.coco import read_coco, resolve_image_root
+from dense_cl.sources.selection import evenly_spread
+
+_LOOKED_AT = 2000  # photos whose sizes are compared before a training
+_TURNED = 5  # orientations from here on swap the sides
 
 
 @dataclass(frozen=True)
@@ -189,6 +195,33 @@ def check_files(labels: Labels) -> None:
             f"{len(missing)} of the {len(names)} images of '{labels.file}' are not in"
             f" '{labels.image_root}'; the first is '{missing[0]}'."
         )
+
+
+def check_photos(labels: Labels) -> None:
+    """Check that evenly spread photos are images of the sizes that the labels say, as turned.
+
+    Raises:
+        DenseCLError: one is no image, or of another size: its objects would lie elsewhere.
+    """
+    for index in evenly_spread(len(labels.images), _LOOKED_AT):
+        entry = labels.images[index]
+        file = labels.image_root / entry["file_name"]
+        try:
+            with Image.open(file) as picture:
+                size = picture.size
+                # Of a PNG the whole file would be read for it, and cameras write none.
+                exif = picture.getexif() if picture.format != "PNG" else {}
+                turned = exif.get(ExifTags.Base.Orientation, 1) >= _TURNED
+        except (OSError, SyntaxError, ValueError) as error:
+            reason = "it is empty" if not file.stat().st_size else error
+            raise DenseCLError(f"image '{file}' cannot be read: {reason}") from None
+        width, height = size[::-1] if turned else size
+        if (entry["width"], entry["height"]) != (width, height):
+            raise DenseCLError(
+                f"'{labels.file}' says {entry['width']}x{entry['height']} for"
+                f" '{entry['file_name']}', which is {width}x{height}: its objects would lie"
+                " elsewhere. Give the JSON that belongs to these images."
+            )
 
 
 def _check_masks(labels: Labels) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 
@@ -68,6 +69,13 @@ def open_recipe(
     Raises:
         DenseCLError: no such recipe, or of another library; a misspelt option; an unreadable file.
     """
+    if not isinstance(backbone, str | Path):
+        raise DenseCLError(
+            f"backbone is a {type(backbone).__name__}; give the file of its weights, '{RANDOM}' or"
+            f" '{TORCHVISION}'."
+        )
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise DenseCLError(f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}.")
     cfg = load_config(config)
     found = cfg.get("default_scope", scope)
     if found != scope:
@@ -78,7 +86,7 @@ def open_recipe(
     if work_dir is not None or "work_dir" not in cfg:
         cfg.work_dir = str(work_dir or f"work_dirs/{Path(cfg.filename or 'finetune').stem}")
     cfg.launcher, cfg.resume = launcher, resume
-    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
+    cfg.randomness = dict(cfg.get("randomness", {}), seed=int(seed))
     file = _file(backbone, cfg)
     meta = read_weights(file).meta if file else {}
     rules.set_backbone(cfg, meta.get("architecture"))

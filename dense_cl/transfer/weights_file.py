@@ -70,6 +70,8 @@ def read_weights(file: str | Path) -> Weights:
             with two encoders of which it cannot know the wanted one.
     """
     path = Path(file).expanduser()
+    if path.is_dir():
+        raise DenseCLError(f"backbone file '{file}' is a folder; give the backbone.pth in it.")
     if not path.is_file():
         raise DenseCLError(f"backbone file '{file}' does not exist.")
     if _is_safetensors(path):

@@ -230,6 +230,27 @@ def test_a_fresh_run_is_not_mixed_up_with_an_earlier_one(photos: Path, tmp_path:
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
+def test_nothing_of_an_earlier_run_is_deleted(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "mine.pth").write_bytes(b"precious")
+    (tmp_path / "backbone.pth").write_bytes(b"mine")
+    pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1), resume="auto")
+    (before,) = tmp_path.glob("before_*")
+    assert (before / "checkpoints" / "mine.pth").read_bytes() == b"precious"
+    assert (before / "backbone.pth").read_bytes() == b"mine"
+
+
+def test_what_a_run_cannot_begin_with(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", "/proc/nothing"):
+        with pytest.raises(DenseCLError, match="work folder .* cannot be written to"):
+            pretrain(tiny_config(photos, folder))
+    with pytest.raises(DenseCLError, match="train_cfg.max_epochs is 0; give 1 or more"):
+        pretrain(tiny_config(photos, tmp_path / "a", train_cfg__max_epochs=0))
+    with pytest.raises(DenseCLError, match="no launcher 'torch'"):
+        pretrain(tiny_config(photos, tmp_path / "a"), launcher="torch")
+
+
 def test_a_full_disk_names_the_last_good_checkpoint(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_folders_labels_and_tasks(write: Write, tmp_path: Path) -> None:
         ({"records": [{"image": "x.jpg"}] * 2}, "two records of image 'x.jpg'"),
         ({"records": [{"image": "0.jpg", "labels": ["b"]}]}, "scored on other images"),
         ({"scores": {}}, "has no scores"),
+        ({"scores": {"knn": True}}, "has no scores"),
         ({"backbone": "a_seed2/backbone.pth"}, "are both a on classification"),
     ],
 )
@@ -99,6 +100,10 @@ def test_what_cannot_be_compared_is_refused(write: Write, changes: dict, message
     [
         ({"seed": None}, "its seed is null and no whole number"),
         ({"seed": "0"}, 'its seed is "0" and no whole number'),
+        ({"task": ["a"]}, r'its task is \["a"\] and no text'),
+        ({"backbone": None}, "its backbone is null and no text"),
+        ({"records": [{"image": "x", "pictures": "x.png"}]}, "the pictures of 'x' are no paths"),
+        ({"records": [{"image": "x", "pictures": {"photo": 1}}]}, "the pictures of 'x'"),
         ({"scores": [0.4]}, "its scores are no object"),
         ({"settings": None}, "its settings are no object"),
         ({"versions": "1.0"}, "its versions are no object"),

@@ -1,6 +1,7 @@
 """Fine-tuning end to end on tiny sets: what is trained, with what, and what is refused."""
 
 import json
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from dense_cl.transfer import detection_config as detection
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.finetune import finetune
 from dense_cl.transfer.finetune_runner import _latest_checkpoint
+from dense_cl.transfer.labels import check_photos, read_labels
 from dense_cl.transfer.mmdet_setup import import_mmdet
 
 from .coco_set import edit, write_set
@@ -227,6 +229,35 @@ def test_mistakes_on_the_command_line(labels, backbone, tmp_path, capsys):
     assert "have no mask" in refused(
         capsys, SMALL.format("mask_rcnn"), "--backbone", "random", "--train", boxes
     )
+
+
+def test_mistakes_in_python(labels, tmp_path):
+    (tmp_path / "file").touch()
+    for options, message in (
+        (dict(work_dir=tmp_path / "file"), "work folder .*file' cannot be written to"),
+        (dict(seed=None), "seed is None; give a whole number"),
+        (dict(seed=-1), "seed is -1"),
+        (dict(backbone={"conv1.weight": torch.ones(1)}), "backbone is a dict"),
+    ):
+        with pytest.raises(DenseCLError, match=message):
+            finetune(FASTER, **{"backbone": "random", "train": labels, "val": labels, **options})
+
+
+def test_readers_end_with_the_run_and_name_what_they_cannot_read(tmp_path):
+    workers = {f"{split}_dataloader.num_workers": 1 for split in ("train", "val")}
+    options = TINY | workers | {f"{split}_dataloader.persistent_workers": True
+                                for split in ("train", "val")}  # fmt: skip
+    file = write_set(tmp_path / "set")
+    before = multiprocessing.active_children()
+    run = dict(train=file, val=file, cfg_options=options)
+    finetune(FASTER, "random", work_dir=tmp_path / "a", **run)
+    assert multiprocessing.active_children() == before
+    photo = tmp_path / "set" / "images" / "002.png"
+    photo.write_bytes(photo.read_bytes()[:60])
+    check_photos(read_labels(file))  # the header is whole
+    with pytest.raises(DenseCLError, match="image '.*002.png' cannot be read"):
+        finetune(FASTER, "random", work_dir=tmp_path / "b", **run)
+    assert multiprocessing.active_children() == before
 
 
 @pytest.mark.parametrize("zipped", [True, False])

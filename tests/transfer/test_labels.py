@@ -6,10 +6,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer.label_fraction import hold_out, take_fraction
-from dense_cl.transfer.labels import Labels, read_labels, with_categories_of
+from dense_cl.transfer.labels import Labels, check_photos, read_labels, with_categories_of
 
 from .coco_set import CATEGORIES, edit, write_set
 
@@ -93,6 +94,24 @@ def test_mistakes_are_named(file, name):
     change, message = MISTAKES[name]
     with pytest.raises(DenseCLError, match=message):
         read_labels(edit(file, "wrong.json", change))
+
+
+def test_photos_are_of_the_sizes_that_the_labels_say(tmp_path):
+    file = write_set(tmp_path)
+    check_photos(read_labels(file))
+    turned = tmp_path / "images" / "002.jpg"  # stored lying, shown standing
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (48, 64)).save(turned, exif=exif)
+    shown = edit(file, "t.json", lambda c: c["images"][1].update(file_name="002.jpg"))
+    check_photos(read_labels(shown))
+    other = edit(file, "o.json", lambda c: c["images"][1].update(width=48, height=64))
+    with pytest.raises(DenseCLError, match="says 48x64 for '002.png', which is 64x48"):
+        check_photos(read_labels(other))
+    for content, reason in ((b"", "it is empty"), (b"text", "cannot identify")):
+        (tmp_path / "images" / "003.png").write_bytes(content)
+        with pytest.raises(DenseCLError, match=f"003.png' cannot be read: .*{reason}"):
+            check_photos(read_labels(file))
 
 
 def test_boxes_without_masks_do_for_detection_only(tmp_path):

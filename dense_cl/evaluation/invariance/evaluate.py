@@ -28,7 +28,7 @@ def evaluate_invariance(
     reference: ImageSets | None,
     settings: Mapping[str, Any],
     seed: int = 0,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure how alike features are within sets of images that differ in one thing.
@@ -60,6 +60,8 @@ def evaluate_invariance(
     Raises:
         DenseCLError: wrong input; says what and how to mend it.
     """
+    if not groups:
+        raise DenseCLError("there are no sets of images to measure; give at least one group.")
     few = [group for group, sets in groups.items() if len(sets.names) < 2]
     if few:
         raise DenseCLError(f"'{few[0]}' has a single set of images, and two are needed; give more.")

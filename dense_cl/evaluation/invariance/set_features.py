@@ -12,7 +12,7 @@ from dense_cl.evaluation.invariance.image_sets import ImageSets
 
 
 def set_features(
-    backbones: Mapping[str, FrozenBackbone], sets: ImageSets, cache: Path | None
+    backbones: Mapping[str, FrozenBackbone], sets: ImageSets, cache: str | Path | None
 ) -> dict[str, list[Tensor]]:
     """Return the features of all sets by each backbone, from the cache where they are in it.
 

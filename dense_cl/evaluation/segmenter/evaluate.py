@@ -17,6 +17,7 @@ from dense_cl.evaluation.pixel_counts import PixelCounts, iou_by_class, plain_sc
 from dense_cl.evaluation.results import make_result
 from dense_cl.evaluation.segmenter import config as segmenter
 from dense_cl.evaluation.segmenter.setup import import_mmseg
+from dense_cl.paths import check_folder
 from dense_cl.transfer.mmdet_setup import scope_kept
 from dense_cl.transfer.recipe import Start, open_recipe
 from dense_cl.transfer.weights_file import replacing
@@ -94,6 +95,7 @@ def evaluate_segmentation_fine_tuning(
         segmenter.take_fraction(cfg, fraction, seed)
     images = {split: segmenter.images_of(cfg, split) for split in ("train", "test")}
     cfg.training_data = identity([data["train"], *_below_root(images["train"])])
+    check_folder(cfg.work_dir)
     examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
     with scope_kept():
@@ -151,12 +153,13 @@ def _names_identity(files: Sequence[str]) -> str:
 
 def _run(cfg: Config, start: Start, examples: Examples) -> tuple[PixelCounts | None, list[str]]:
     """Train and test; return the counts (on the main process), and what was pretrained."""
-    from dense_cl.transfer.finetune_runner import FinetuneRunner
+    from dense_cl.transfer.finetune_runner import FinetuneRunner, finishing
 
     runner = FinetuneRunner.from_cfg(cfg)
     pretrained = runner.start_from(start.file, backbone_only=True)
-    runner.train()
-    (metric,) = runner.test_loop.evaluator.metrics
-    metric.examples = examples
-    runner.test()
+    with finishing(runner):
+        runner.train()
+        (metric,) = runner.test_loop.evaluator.metrics
+        metric.examples = examples
+        runner.test()
     return metric.counts, pretrained

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from dense_cl.errors import DenseCLError
+
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for being m of them, in the same order.
@@ -12,7 +14,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Args:
         p_values: m values in [0, 1].
+
+    Raises:
+        DenseCLError: one is not.
     """
+    wrong = [value for value in p_values if not 0 <= value <= 1]  # nor is NaN
+    if wrong:
+        raise DenseCLError(f"{wrong[0]} is no p-value: it is not between 0 and 1.")
     count = len(p_values)
     adjusted = [0.0] * count
     highest = 0.0

@@ -24,6 +24,7 @@ def lost(features: NDArray[Any], k_patches: int = K_PATCHES) -> FoundObject:
             need both signs: see ``standardised`` for those of a convolutional network.
         k_patches: how many cells of low degree may vote.
     """
+    features = np.asarray(features)
     grid = features.shape[:2]
     flat = features.reshape(-1, features.shape[-1])
     similarity = flat @ flat.T
