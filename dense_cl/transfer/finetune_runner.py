@@ -157,10 +157,11 @@ def finishing(runner: Runner) -> Iterator[None]:
     try:
         yield
     except (AssertionError, cv2.error) as error:  # of MMCV, raised again by the loader
-        found = re.search(r"failed to load image: (.*)", str(error))
+        # Of a reader's process comes the whole traceback, with the message last.
+        *_, found = [None, *re.findall(r"failed to load image: (.+)", str(error))]
         if not found and "imdecode" not in str(error):
             raise
-        named = f"image '{found[1]}'" if found else "an image, which is empty,"
+        named = f"image '{found.strip()}'" if found else "an image, which is empty,"
         raise DenseCLError(f"{named} cannot be read. Repair it, or take it out.") from None
     finally:
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
