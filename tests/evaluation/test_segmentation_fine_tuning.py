@@ -285,6 +285,19 @@ def test_mistakes_on_the_command_line(folders, backbone, tmp_path, capsys):
     )  # fmt: skip
 
 
+def test_repeated_data_sets_are_read_once(folders):
+    import_mmseg()
+    cfg = recipe(SMALL)
+    plain = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=40_000, dataset=plain)
+    found = MaskFolders.find(folders / "images/train", folders / "masks/train", 3, [IGNORE])
+    segmenter.set_folders(cfg, "train", found, ["red", "green", "blue"])
+    assert cfg.train_dataloader.dataset.pipeline == plain.pipeline
+    repeated = dict(type="RepeatDataset", times=9, dataset=cfg.train_dataloader.dataset)
+    cfg.train_dataloader.dataset = repeated
+    assert len(segmenter.images_of(cfg, "train")) == 6
+
+
 def test_published_configs_start_from_the_chosen_weights_and_may_have_a_pyramid(tmp_path):
     import_mmseg()
     import mmseg
