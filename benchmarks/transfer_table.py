@@ -85,6 +85,7 @@ MULTI_CROP = ("swav", "deepcluster_v2")
 DETECTORS = ("detection_1", "detection_10", "detection_100", "coco128")
 NOT_DETECTORS = ("simclr_v2", "moco_v3_vit", "byol_gn_ws")
 DATA = ("voc_animals", "camvid", "grocery", "coco128")
+COMMAND = shlex.join(["python", *sys.argv])
 DEFAULT_TASKS = ["camvid", "grocery", "instruments"]
 # Column of the table: file of the run, key in it, factor.
 COLUMNS = {
@@ -173,7 +174,7 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
         keep(folder, "pretraining", lambda: pretrain(method, seed, args, folder))
     data = {name: getattr(args, name) for name in DATA}
     backbone = str(folder / "backbone.pth") if recipe else "random"
-    start = Start(backbone, seed, folder, data)
+    start = Start(backbone, seed, folder, data, COMMAND)
     for task in args.tasks:
         if not (task in DETECTORS and method in NOT_DETECTORS):
             keep(folder, task, lambda task=task: TASKS[task](start))  # type: ignore[misc]
@@ -192,7 +193,7 @@ def keep(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> None
     file = folder / f"{name}.json"
     if not file.is_file():
         print(f"== {folder.name}: {name}", flush=True)
-        result = measure() | {"command": shlex.join(["python", *sys.argv])}
+        result = measure() | {"command": COMMAND}
         write_result(result | {"task": name} if "task" in result else result, file)
 
 

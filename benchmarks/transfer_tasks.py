@@ -50,12 +50,14 @@ class Start:
         seed: of its pretraining, and of what is drawn here.
         folder: of the run; its features are cached there, and detectors trained.
         data: folders of ``voc_animals``, ``camvid``, ``grocery`` and ``coco128``.
+        command: for results.
     """
 
     backbone: str
     seed: int
     folder: Path
     data: Mapping[str, Path]
+    command: str
 
     @property
     def extraction(self) -> Extraction:
@@ -160,6 +162,7 @@ def detection(start: Start, percent: int) -> dict[str, Any]:
         root / "annotations" / "train.json", root / "annotations" / "test.json",
         root / "images", root / "images", fraction=percent, seed=start.seed,
         epochs=DETECTION_EPOCHS[percent], work_dir=start.folder / f"detection_{percent}",
+        command=start.command,
     )  # fmt: skip
 
 
@@ -170,6 +173,7 @@ def coco128(start: Start) -> dict[str, Any]:
         "mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small", start.backbone,
         labels / "instances_train2017.json", labels / "instances_val2017.json",
         seed=start.seed, epochs=COCO128_EPOCHS, work_dir=start.folder / "coco128",
+        command=start.command,
     )  # fmt: skip
 
 
