@@ -8,6 +8,7 @@ are not 0, as [true class, predicted class, count].
 
 import errno
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,9 +77,9 @@ def write_result(result: Mapping[str, Any], file: str | Path) -> None:
     """
     check_writable(file)
     rest = {name: value for name, value in result.items() if name != "records"}
-    text = json.dumps(rest, indent=2, default=_plain)
+    text = json.dumps(_plain(rest), indent=2)
     if "records" in result:
-        records = (json.dumps(record, default=_plain) for record in result["records"])
+        records = (json.dumps(_plain(record)) for record in result["records"])
         lines = ",\n".join(f"    {record}" for record in records)
         text = text.removesuffix("\n}") + ',\n  "records": [\n' + lines + "\n  ]\n}"
     with replacing(Path(file).expanduser()) as temporary:
@@ -86,9 +87,17 @@ def write_result(result: Mapping[str, Any], file: str | Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers and arrays as Python's."""
+    """Return a value as JSON has it: NumPy's as Python's, and null for what is no number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
     raise DenseCLError(f"a {type(value).__name__} in a result cannot be written as JSON.")
 
 

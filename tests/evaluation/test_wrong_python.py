@@ -152,6 +152,8 @@ def test_numpy_numbers_are_written_and_a_folder_of_strings_is_a_cache(tmp_path: 
     assert list((tmp_path / "cache").iterdir())
     write_result(result, tmp_path / "deep" / "x.json")
     assert json.loads((tmp_path / "deep" / "x.json").read_text())["seed"] == 3
+    write_result({"scores": {"a": float("nan"), "b": np.float32(0.5)}}, tmp_path / "n.json")
+    assert json.loads((tmp_path / "n.json").read_text())["scores"] == {"a": None, "b": 0.5}
     with pytest.raises(DenseCLError, match="cannot be written .it is a folder"):
         write_result(result, tmp_path)
     with pytest.raises(DenseCLError, match="a Tensor in a result"):
