@@ -1,6 +1,9 @@
 """Segmenters trained on pictures whose classes are colours, and what wrong input says."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +111,26 @@ def test_colours_are_learnt_and_the_result_can_be_compared(folders, tmp_path, ca
     for record in result["records"]:
         with Image.open(out.parent / record["pictures"]["segmentation"]) as picture:
             assert picture.size == (240, 240)
+
+
+@pytest.mark.slow
+def test_two_processes_name_the_pictures_of_both(folders, tmp_path):
+    out = tmp_path / "r" / "x.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+            "-m", "dense_cl.cli", "evaluate", "segmentation-fine-tuning", SMALL,
+            "--launcher=pytorch", "--backbone=random", *arguments(folders), "--iterations=2",
+            f"--work-dir={tmp_path / 'w'}", f"--out={out}", *options(),
+        ],
+        env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = json.loads(out.read_text())["records"]
+    assert len(records) == 6  # evenly between both
+    for record in records:
+        for picture in (record["pictures"][kind] for kind in ("photo", "segmentation")):
+            assert (out.parent / picture).is_file()
 
 
 def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
