@@ -1,5 +1,6 @@
 """Where the packaged recipes are, how one is found by name, and what files a folder has."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,29 +53,38 @@ def check_folder(folder: str | Path) -> None:
         ) from None
 
 
-def files_below(folder: str | Path, endings: tuple[str, ...]) -> Iterator[str]:
+def files_below(
+    folder: str | Path, endings: tuple[str, ...], repeated: bool = False
+) -> Iterator[str]:
     """Yield the files of a folder and its subfolders, as paths below it, in no particular order.
 
-    What is hidden (a leading dot) is left out; linked folders are followed, each folder once.
+    What is hidden (a leading dot) is left out. Linked folders are followed.
 
     Args:
         folder: where to look.
         endings: of the names that count, in small letters.
+        repeated: whether a folder that can be reached in several ways, as by two links, is found
+            under all of its names instead of one; its own place comes before a link's.
 
     Raises:
         DenseCLError: a folder cannot be listed.
     """
-    pending, visited = [""], set()
-    while pending:
-        relative = pending.pop()
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    linked: list[tuple[str, frozenset[tuple[int, int]]]] = []
+    visited: set[tuple[int, int]] = set()
+    while pending or linked:
+        relative, above = pending.pop() if pending else linked.pop()
         path = os.path.join(folder, relative)
         try:
             status = os.stat(path)
-            if (status.st_dev, status.st_ino) in visited:  # linked twice, or a loop of links
+            place = status.st_dev, status.st_ino
+            if place in (above if repeated else visited):  # a loop of links, or linked twice
                 continue
-            visited.add((status.st_dev, status.st_ino))
+            visited.add(place)
             entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
         except OSError as error:
+            if relative and error.errno == errno.ENOENT:
+                continue  # removed meanwhile
             raise DenseCLError(
                 f"folder '{path}' cannot be listed: {error.strerror}. Give it read permission."
             ) from None
@@ -84,7 +94,8 @@ def files_below(folder: str | Path, endings: tuple[str, ...]) -> Iterator[str]:
             if entry.name.lower().endswith(endings):
                 yield relative + entry.name
             elif _is_folder(entry):
-                pending.append(relative + entry.name + "/")
+                found = linked if entry.is_symlink() else pending
+                found.append((f"{relative}{entry.name}/", above | {place}))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -216,7 +216,9 @@ class _Stages:
                     f"'{folder}' holds something that is not of a quickstart. Choose another"
                     " --work-dir."
                 )
-            shutil.rmtree(folder)
+            old = folder.with_name(f".{folder.name}.old")  # a kill leaves no half of it
+            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(folder.rename(old))
         _write(marker, {"key": key})
         self.say(f"{head}: about {SECONDS[title]} s")
         start = time.monotonic()

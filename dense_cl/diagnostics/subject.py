@@ -1,5 +1,6 @@
 """Who is examined: a backbone, the heads it was trained with, and the views it was trained on."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class Subject:
         Raises:
             DenseCLError: no such file, or not a backbone.
         """
+        file = os.path.expanduser(file)
         backbone = FrozenBackbone.load(file, seed)
         random = str(file).partition(":")[0] == RANDOM
         default = _resized(load_config(configs_dir() / _VIEWS).train_dataloader.dataset.views, size)

@@ -186,6 +186,10 @@ class PretrainRunner(Runner):
         }
         streaming = isinstance(dataset, IterableDataset)
         self.learner.prepare(None if streaming else len(dataset), self.seed)
+        if self._load_from and self._resume in (None, False, "auto"):
+            # Before anything in the folder is touched; a resumed run has its own.
+            state.load_weights(self, load_checkpoint(self._load_from), self._load_from)
+            self.learner.step.zero_()  # schedules of the new run begin at their beginning
         if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":
             path = Path(self._resume)
             self._restore(load_checkpoint(path), path)
@@ -197,8 +201,6 @@ class PretrainRunner(Runner):
         else:
             self._start_afresh()
         if self._load_from and self.last_checkpoint is None:
-            state.load_weights(self, load_checkpoint(self._load_from), self._load_from)
-            self.learner.step.zero_()  # schedules of the new run begin at their beginning
             self.logger.info(f"weights from {self._load_from}")
         self._write_config()
 

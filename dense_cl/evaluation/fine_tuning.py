@@ -90,7 +90,10 @@ def evaluate_fine_tuning(
             tuned = fine_tune(
                 frozen, splits.train, targets["training"], classes, rate, decay, recipe
             )
-            score = METRICS[metric](predict(tuned, splits.val, recipe), targets["validation"])
+            logits = predict(tuned, splits.val, recipe)
+            if not logits.isfinite().all():  # by its last step, or by statistics that overflow
+                raise DivergedError(f"rate {rate:g}, decay {decay:g} diverged; it is left out.")
+            score = METRICS[metric](logits, targets["validation"])
             progress(f"rate {rate:g}, decay {decay:g}: {100 * score:.1f} on validation")
         except DivergedError as error:  # the other settings still count
             progress(str(error))

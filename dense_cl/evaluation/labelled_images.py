@@ -1,6 +1,7 @@
 """Images with one class each: folders by class, or lines of 'path, label' in a text file."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class LabelledImages:
     def find(cls, path: str | Path, column: int = 1) -> "LabelledImages":
         """Read a folder with a subfolder for each class, or a text file of images and labels.
 
-        A line of the file is a path and one or more labels, with tabs, or else commas (``a b.jpg,
-        red cat, animal``), or else spaces between; relative paths start from the file's folder.
+        A line of the file is a path and one or more labels, with tabs or commas between (``a b.jpg,
+        red cat, animal``), or else spaces; relative paths start from the file's folder.
         Blank lines and lines that begin with ``#`` are skipped.
 
         Args:
@@ -89,9 +90,10 @@ class LabelledImages:
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            # What is between tabs, or else commas, may have spaces in it.
-            separator = next((mark for mark in "\t," if mark in line), None)
-            words = [word.strip() for word in line.split(separator)]
+            # What is between tabs, or commas, may have spaces in it; the first of them decides.
+            mark = re.search("[\t,]", line.strip())
+            separator = r"\s+" if mark is None else "\t+" if mark[0] == "\t" else ","
+            words = [word.strip() for word in re.split(separator, line.strip())]
             if not 1 <= column < len(words) or not words[column]:
                 raise DenseCLError(
                     f"line {number} of '{file}' has no label number {column}: '{line.strip()}'. "

@@ -196,7 +196,9 @@ def _files(folder: Path, suffixes: Collection[str], what: str) -> dict[Path, Pat
             f"folder of {what} '{folder}' does not exist. Give the folder that holds them."
         )
     found: dict[Path, Path] = {}
-    for file in sorted(folder / name for name in files_below(folder, tuple(suffixes))):
+    for file in sorted(
+        folder / name for name in files_below(folder, tuple(suffixes), repeated=True)
+    ):
         other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
         if other != file:
             raise DenseCLError(

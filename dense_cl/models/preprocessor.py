@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from dense_cl.errors import DenseCLError
 from dense_cl.registry import MODELS
 from dense_cl.views.batch import ViewBatch
 
@@ -19,6 +20,9 @@ class ViewPreprocessor(BaseDataPreprocessor):
     Args:
         mean: per channel, RGB, in 0..255.
         std: per channel, RGB, in 0..255.
+
+    Raises:
+        DenseCLError: they are for pixels in 0..1.
     """
 
     mean: Tensor
@@ -30,6 +34,11 @@ class ViewPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
     ) -> None:
         super().__init__(non_blocking=True)
+        if max(std) < 1:
+            raise DenseCLError(
+                f"mean {list(mean)} and std {list(std)} are for pixels in 0..1, and images are in"
+                " 0..255. Multiply them by 255."
+            )
         for name, values in (("mean", mean), ("std", std)):
             tensor = torch.tensor(values, dtype=torch.get_default_dtype()).view(1, -1, 1, 1)
             self.register_buffer(name, tensor, persistent=False)

@@ -17,6 +17,8 @@ from dense_cl.transfer.panoptic_labels import PanopticLabels
 
 FROM_FILE = "FromFile"  # backbone type of a config that takes its architecture from the file
 _PYRAMID_STRIDES = (4, 8, 16, 32)
+# What says that nothing is frozen, where it is not -1.
+_NONE_FROZEN = {"EfficientNet": 0, "mmdet.EfficientNet": 0}
 
 
 def is_panoptic(cfg: Config) -> bool:
@@ -116,8 +118,7 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
     if cfg.get("load_from"):
         raise DenseCLError("load_from is not for backbones; use --backbone FILE.")
     scope = cfg.get("default_scope", "mmdet")
-    cfg.model.pop("pretrained", None)  # MMSegmentation hands it to the backbone
-    cfg.model.pop("init_cfg", None)
+    _drop_supervised(cfg.model)
     backbone = cfg.model.backbone
     if backbone.type == FROM_FILE:
         if architecture is None:
@@ -140,16 +141,28 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
         # Types with these options freeze unless they are told not to.
         kind = find_type(part.type, scope)
         takes = accepted(kind).types if kind else {}
-        part.update({k: v for k, v in (("frozen_stages", -1), ("norm_eval", False)) if k in takes})
-        part.pop("init_cfg", None)
+        rules = ("frozen_stages", _NONE_FROZEN.get(part.type, -1)), ("norm_eval", False)
+        part.update({key: value for key, value in rules if key in takes})
         if "style" in part:  # self-supervised ResNets have their strides where torchvision's have
             part.style = "pytorch"
         if "requires_grad" in (part.get("norm_cfg") or {}):
             part.norm_cfg.requires_grad = True
-    if "pretrained" in backbone:
-        backbone.pretrained = False if backbone.type.endswith("TimmBackbone") else None
     if cfg.model.get("neck", {}).get("type") == "FPN":
         _fit_pyramid(cfg.model, scope)
+
+
+def _drop_supervised(node: Any) -> None:
+    """Take out of a model, however deep, what would load weights from elsewhere."""
+    if isinstance(node, dict):
+        node.pop("pretrained", None)
+        init = node.get("init_cfg")
+        each = init if isinstance(init, list | tuple) else [init]
+        if any(isinstance(part, dict) and part.get("type") == "Pretrained" for part in each):
+            node["init_cfg"] = None
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for item in node:
+            _drop_supervised(item)
 
 
 def set_norm_layers(cfg: Config, distributed: bool) -> None:

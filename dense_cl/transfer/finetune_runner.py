@@ -178,7 +178,8 @@ def _latest_checkpoint(folder: Path) -> Path | None:
     Where a kill left nothing in that file, it is the newest one.
     """
     named = find_latest_checkpoint(str(folder))
-    files = sorted(folder.glob("*_*.pth"), key=lambda file: file.stat().st_mtime)
+    files = [*folder.glob("iter_*.pth"), *folder.glob("epoch_*.pth")]
+    files.sort(key=lambda file: file.stat().st_mtime)
     if named:
-        files.append(folder / Path(named).name)
+        files += [Path(named), folder / Path(named).name]
     return next((file for file in reversed(files) if file.is_file()), None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -207,21 +208,29 @@ def check_photos(labels: Labels) -> None:
         entry = labels.images[index]
         file = labels.image_root / entry["file_name"]
         try:
-            with Image.open(file) as picture:
-                size = picture.size
-                # Of a PNG the whole file would be read for it, and cameras write none.
-                exif = picture.getexif() if picture.format != "PNG" else {}
-                turned = exif.get(ExifTags.Base.Orientation, 1) >= _TURNED
+            width, height = _size(file)
+        except Image.DecompressionBombError:
+            continue  # more pixels than Pillow opens, and OpenCV does
         except (OSError, SyntaxError, ValueError) as error:
             reason = "it is empty" if not file.stat().st_size else error
             raise DenseCLError(f"image '{file}' cannot be read: {reason}") from None
-        width, height = size[::-1] if turned else size
         if (entry["width"], entry["height"]) != (width, height):
             raise DenseCLError(
                 f"'{labels.file}' says {entry['width']}x{entry['height']} for"
                 f" '{entry['file_name']}', which is {width}x{height}: its objects would lie"
                 " elsewhere. Give the JSON that belongs to these images."
             )
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """Return width and height of an image as MMDetection reads it, from its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(file) as picture:
+            # OpenCV turns these; Pillow has turned a TIFF already.
+            exif = picture.getexif() if picture.format in ("JPEG", "MPO") else {}
+            turned = exif.get(ExifTags.Base.Orientation, 1) >= _TURNED
+            return picture.size[::-1] if turned else picture.size
 
 
 def _check_masks(labels: Labels) -> None:

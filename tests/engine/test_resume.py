@@ -247,6 +247,11 @@ def test_what_a_run_cannot_begin_with(photos: Path, tmp_path: Path) -> None:
             pretrain(tiny_config(photos, folder))
     with pytest.raises(DenseCLError, match="train_cfg.max_epochs is 0; give 1 or more"):
         pretrain(tiny_config(photos, tmp_path / "a", train_cfg__max_epochs=0))
+    pretrain(tiny_config(photos, tmp_path / "done", train_cfg__max_epochs=1))
+    (tmp_path / "wrong.pth").write_bytes(b"text")
+    with pytest.raises(DenseCLError, match="wrong.pth' is truncated or damaged"):
+        pretrain(tiny_config(photos, tmp_path / "done", load_from=str(tmp_path / "wrong.pth")))
+    assert (tmp_path / "done" / "backbone.pth").exists()  # nothing was moved for it
     with pytest.raises(DenseCLError, match="no launcher 'torch'"):
         pretrain(tiny_config(photos, tmp_path / "a"), launcher="torch")
 

@@ -160,6 +160,16 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert result["settings"]["images"] == {"training": 12, "validation": 3, "test": 15}
 
 
+def test_logits_that_are_no_numbers_cost_only_their_rate(monkeypatch) -> None:
+    def broken(model, images, recipe, original=fine_tuning.predict):
+        logits = original(model, images, recipe)
+        return logits * torch.nan if model.linear.weight.abs().max() > 1 else logits
+
+    monkeypatch.setattr(fine_tuning, "predict", broken)
+    result = evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, [0.01, 300.0], [0.0])
+    assert list(result["val"]) == ["0.01, 0"] and result["fit"]["rate"] == 0.01
+
+
 def test_a_rate_that_diverges_costs_only_itself() -> None:
     lines: list[str] = []
     rates = [1e30, 0.01]

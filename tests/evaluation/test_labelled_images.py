@@ -35,6 +35,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         ("c.png 10\nd.png\t9\n", 1, ("10", "9")),
         ("a.png\tred apple\tfruit\nb.png\tgreen, big\tfruit\n", 1, ("red apple", "green, big")),
         ("a b.png\tred apple\n", 1, ("red apple",)),
+        ("a.png\t\tcat\nb.png dog\t\nc.png,\tcow\t\n", 1, ("cat", "dog", "cow")),
     ],
 )
 def test_lines_of_path_and_labels(tmp_path: Path, text: str, column: int, names: tuple) -> None:

@@ -87,10 +87,16 @@ def test_no_decay_is_refused():
         TargetNetwork(nn.Linear(1, 1)).update(0)
 
 
-def test_it_starts_as_a_copy_of_mmdetections_backbone():
+SWIN = dict(embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 3, 6))
+
+
+@pytest.mark.parametrize(
+    "backbone", [dict(type="ResNet", depth=18), dict(type="SwinTransformer", **SWIN)]
+)
+def test_it_starts_as_a_copy_of_mmdetections_backbone(backbone, capfd):
     head = dict(type="MLPHead", hidden_channels=8, out_channels=8)
     learner = Learner(
-        backbone=dict(type="mmdet.ResNet", depth=18),
+        backbone=backbone | dict(type=f"mmdet.{backbone['type']}"),
         target=dict(ema_decay=0.99),
         objectives=[dict(type="InfoNCE", head=head, queue_size=8, temperature=0.2)],
     )
@@ -98,5 +104,7 @@ def test_it_starts_as_a_copy_of_mmdetections_backbone():
     target = learner.target.network.state_dict()
     for name, value in learner.backbone.state_dict().items():
         assert torch.equal(value, target[name]), name
-    deep = learner.backbone.layer4[1].conv2.weight  # Kaiming's variance, 2 / fan-out
-    assert deep.var().item() == pytest.approx(2 / (512 * 9), rel=0.05)
+    assert "requires_grad" not in (out := "".join(capfd.readouterr())) and out.count("\n") < 5
+    if backbone["type"] == "ResNet":
+        deep = learner.backbone.layer4[1].conv2.weight  # Kaiming's variance, 2 / fan-out
+        assert deep.var().item() == pytest.approx(2 / (512 * 9), rel=0.05)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dense_cl.errors import DenseCLError
+from dense_cl.paths import files_below
 from dense_cl.registry import SOURCES
 from dense_cl.sources import (
     CocoSource,
@@ -48,6 +49,11 @@ def test_folder_follows_links_once_and_survives_loops(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     (root / "self").symlink_to(root / "self")
     assert names_of(FolderSource(root), root) == ["a.png", "again/b.png"]
+    (root / "a_link").symlink_to(fill(root / "place", "c.png"))
+    assert names_of(FolderSource(root), root) == ["a.png", "again/b.png", "place/c.png"]
+    assert sorted(files_below(root, (".png",), repeated=True)) == [
+        "a.png", "a_link/c.png", "again/b.png", "linked/b.png", "place/c.png"
+    ]  # fmt: skip
 
 
 def test_folder_missing_empty_or_a_file(tmp_path: Path) -> None:

@@ -105,6 +105,9 @@ def test_photos_are_of_the_sizes_that_the_labels_say(tmp_path):
     Image.new("RGB", (48, 64)).save(turned, exif=exif)
     shown = edit(file, "t.json", lambda c: c["images"][1].update(file_name="002.jpg"))
     check_photos(read_labels(shown))
+    Image.new("RGB", (64, 48)).save(tmp_path / "images" / "004.webp", exif=exif)
+    lying = edit(file, "l.json", lambda c: c["images"][3].update(file_name="004.webp"))
+    check_photos(read_labels(lying))  # which OpenCV does not turn
     other = edit(file, "o.json", lambda c: c["images"][1].update(width=48, height=64))
     with pytest.raises(DenseCLError, match="says 48x64 for '002.png', which is 64x48"):
         check_photos(read_labels(other))

@@ -1,5 +1,6 @@
 """Build any registered backbone and make sure that its shape is known."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -58,7 +59,7 @@ def build_backbone(cfg: Mapping[str, Any]) -> Backbone:
     except TypeError as error:  # an option that it does not have
         raise DenseCLError(f"backbone {dict(cfg)}: {error}") from error
     if isinstance(backbone, BaseModule):
-        backbone.init_weights()  # now, or the target network would be a copy of other weights
+        _initialise(backbone)
     if getattr(backbone, "norm_eval", False) and "norm_eval" not in cfg:
         # MMDetection's default, for pretrained weights: random ones would never get statistics.
         backbone.norm_eval = False  # type: ignore[assignment]
@@ -82,6 +83,17 @@ def image_vectors(backbone: nn.Module, image_BCHW: Tensor) -> Tensor:
     if getattr(backbone, "class_token", False):
         return backbone(image_BCHW, with_token=True)[-1]
     return backbone(image_BCHW)[-1].mean(dim=(2, 3))
+
+
+def _initialise(backbone: BaseModule) -> None:
+    """Draw MMDetection's weights now, once: a target network is a copy, made before training."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it lists every parameter
+    try:
+        backbone.init_weights()
+    finally:
+        logging.disable(before)
+    backbone.is_init = True  # which some of them do not say
 
 
 @torch.no_grad()

@@ -60,7 +60,7 @@ def find_masks(root: str, names: Sequence[str]) -> tuple[dict[str, str], list[st
     wanted = set(names)
     found: dict[str, str] = {}
     others: list[str] = []
-    for relative in sorted(files_below(root, tuple(SUFFIXES))):
+    for relative in sorted(files_below(root, tuple(SUFFIXES), repeated=True)):
         path, name = Path(root, relative), os.path.splitext(relative)[0]
         if name not in wanted:
             others.append(relative)
