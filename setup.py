@@ -38,8 +38,8 @@ class BuildWithConfigs(build_py):
 
 
 REQUIRES = [
-    "torch>=2.4,<2.14",
-    "torchvision>=0.19,<0.29",
+    "torch>=2.5,<2.14",
+    "torchvision>=0.20,<0.29",
     "numpy>=1.26,<3",
     "scipy>=1.10",
     "scikit-image>=0.22,<0.27",

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -148,12 +151,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         DenseCLError: missing, damaged, or a pickle that builds other objects.
     """
-    from mmengine.runner.checkpoint import get_torch_safe_globals
-
     # MMEngine's checkpoints keep log histories (NumPy arrays and its HistoryBuffer) beside the
-    # weights; these few types hold data only.
-    with torch.serialization.safe_globals(get_torch_safe_globals()):
+    # weights; these few types hold data only. Its own list has ``getattr``, which gives a file
+    # anything there is.
+    core = np._core if hasattr(np, "_core") else np.core
+    kinds = {type(np.dtype(name)) for name in ("uint32", "float64", "int64")}
+    types = [core.multiarray._reconstruct, core.multiarray.scalar, np.ndarray, np.dtype, *kinds]
+    with torch.serialization.safe_globals([*types, slice, HistoryBuffer, _statistic]):
         return load_checkpoint(path)
+
+
+def _statistic(owner: Any, name: str) -> Any:
+    """Return a method by which MMEngine's ``HistoryBuffer`` remembers how to summarise."""
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"it asks for '{name}' of {owner}")
+
+
+# What a checkpoint calls it.
+_statistic.__module__, _statistic.__name__ = "builtins", "getattr"
+_statistic.__qualname__ = "getattr"
 
 
 def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

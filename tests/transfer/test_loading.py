@@ -3,15 +3,16 @@
 import pytest
 import torch
 import torchvision
+from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from dense_cl.engine.checkpoint import save_checkpoint
 from dense_cl.errors import DenseCLError
 from dense_cl.models import ResNet
 from dense_cl.transfer.loading import load_backbone, load_backbone_weights
-from dense_cl.transfer.weights_file import LAYOUTS, read_weights
+from dense_cl.transfer.weights_file import LAYOUTS, read_checkpoint, read_weights
 
-from .files import poisoned
+from .files import Asks, poisoned
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +148,23 @@ def test_numbered_entries_are_no_weights(tmp_path):
     torch.save({0: torch.ones(2)}, tmp_path / "numbers.pth")
     with pytest.raises(DenseCLError, match="holds no weights: its entries are 0"):
         load_backbone_weights(ResNet(18), tmp_path / "numbers.pth")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [Asks(HistoryBuffer, "__init__"), Asks(dict, "get"), Asks(HistoryBuffer.mean, "__globals__")],
+)
+def test_what_leads_to_any_code_is_refused(tmp_path, asked):
+    """MMEngine's own list lets ``getattr`` through, and torch's helpers call what it gives."""
+    file = tmp_path / "bad.pth"
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}, "more": asked}, file)
+    with pytest.raises(DenseCLError, match=r"is refused: .*getattr"):
+        read_weights(file)
+
+
+def test_log_histories_of_mmengine_are_data(tmp_path):
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    content = {"state_dict": {"conv1.weight": torch.zeros(1)}, "message_hub": {"loss": history}}
+    torch.save(content, tmp_path / "iter_1.pth")
+    read = read_checkpoint(tmp_path / "iter_1.pth")["message_hub"]["loss"]
+    assert read.statistics("mean") == 1.5 and read.current() == 2.0
