@@ -55,6 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DenseCLError as error:
         print(f"dense-cl {asked}: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a disk that is full, a folder that is not ours
+        where = f" '{error.filename}'" if error.filename else ""
+        print(f"dense-cl {asked}: error:{where} {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\ndense-cl {asked}: interrupted", file=sys.stderr)
         return 130

@@ -24,6 +24,7 @@ from dense_cl.report.html import save
 from dense_cl.report.quickstart_page import quickstart_page, verdict
 from dense_cl.sources.synthetic import generate_scenes
 from dense_cl.transfer.finetune import finetune
+from dense_cl.transfer.weights_file import replacing
 
 STARTS = ("pretrained", "random")
 SECONDS = {  # what the stages take on two CPU cores with AVX2, without bfloat16
@@ -232,13 +233,13 @@ class _Stages:
 def _read(marker: Path | None) -> dict[str, Any]:
     if marker is None or not marker.is_file():
         return {}
-    return json.loads(marker.read_text(encoding="utf-8"))
+    return json.loads(marker.read_text(encoding="utf-8") or "{}")
 
 
 def _write(marker: Path | None, content: dict[str, Any]) -> None:
     if marker is not None:
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with replacing(marker) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _key(*parts: Any) -> str:

@@ -101,8 +101,15 @@ def test_a_broken_package_is_reported_and_the_exit_status_is_one(monkeypatch, ca
     assert findings["devices"]["cpu_cores"] >= 1
 
 
-def test_this_environment_is_healthy(capsys):
+def test_this_environment_is_healthy(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "check_storage", lambda *_: [])  # of the machine, not of it
     status = cli.main(["doctor"])
     output = capsys.readouterr().out
     assert status == 0, output
     assert "roi_align                  torchvision" in output or "compiled" in output
+
+
+def test_a_file_that_cannot_be_written_is_one_line(capsys, tmp_path):
+    assert cli.main(["doctor", "--json", str(tmp_path / "nowhere" / "x.json")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "nowhere/x.json' No such file or directory" in error

@@ -15,7 +15,10 @@ _base_ = [
     "../_base_/schedules/sgd_cosine.py",
     "../_base_/views/byol_224.py",
 ]
-model = dict(target=dict(ema_decay=dict(kind="cosine", start=0.99, end=1.0)))
+model = dict(
+    backbone=dict(zero_init_residual=False),  # OpenSelfSup's, which ORL is built on
+    target=dict(ema_decay=dict(kind="cosine", start=0.99, end=1.0)),
+)
 train_dataloader = dict(
     batch_size=64,
     num_workers=8,

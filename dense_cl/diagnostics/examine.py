@@ -13,6 +13,7 @@ from dense_cl.diagnostics.sweep import temperature_sweep
 from dense_cl.diagnostics.tolerance import has_pairs
 
 _JUDGED = 10  # hardest negatives in the sentence
+_FEW = 0.3  # of all negatives, up to which they say something
 _SWEPT = 512  # labelled images that the sweep is fitted to and measured on, at most
 
 
@@ -40,7 +41,8 @@ def examine(
     judgements = judge(measures, images, channels)
     temperatures = sorted({*TEMPERATURES, *([temperature] if temperature else [])})
     share = hardness(first, second, temperatures, HARDEST)
-    if temperature is not None:
+    # Of few negatives the hardest ones are nearly all, which says nothing of the temperature.
+    if temperature is not None and _JUDGED <= _FEW * (images - 1):
         hardest = share[temperatures.index(temperature), HARDEST.index(_JUDGED)].item()
         judgements.append(judge_hardness(hardest, _JUDGED, images - 1, temperature))
     centres, positives, negatives = similarity_histogram(first, second)

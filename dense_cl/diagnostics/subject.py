@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dense_cl.engine.checkpoint import load_checkpoint
 from dense_cl.engine.config import load_config
 from dense_cl.errors import DenseCLError
-from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone
+from dense_cl.evaluation.frozen import RANDOM, FrozenBackbone, finite
 from dense_cl.models.heads import MLPHead
 from dense_cl.paths import configs_dir
 from dense_cl.registry import CROPS
@@ -74,8 +74,8 @@ class Subject:
             if isinstance(head, MLPHead):  # a dense head has no vector for an image
                 heads[f"{name}_projection"] = head.eval().to(backbone.mean.device)
                 temperature = getattr(objective, "temperature", None)
-                if isinstance(temperature, float):
-                    temperatures[f"{name}_projection"] = temperature
+                if isinstance(temperature, int | float):
+                    temperatures[f"{name}_projection"] = float(temperature)
         return cls(backbone, _resized(views, size), heads, temperatures, note)
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class Subject:
             on_device = pooled.to(self.backbone.mean.device)
             parts.setdefault(FEATURES, []).append(pooled)
             for name, head in self.heads.items():
-                parts.setdefault(name, []).append(head(on_device).float().cpu())
+                parts.setdefault(name, []).append(finite(head(on_device).float().cpu()))
         return {name: torch.cat(part).view(images, views, -1) for name, part in parts.items()}
 
 

@@ -133,10 +133,26 @@ def check_config(cfg: Config) -> None:
             problems += _check_value(name, value, _PLAIN[name])
         else:
             problems += _check(name, value, name)
-    problems += _not_twice(settings)
+    problems += _not_twice(settings) + _not_repeatable(settings.get("randomness"))
     if problems:
         where = f"config '{cfg.filename}'" if cfg.filename else "config"
         raise DenseCLError(f"{where}: " + "\n  ".join(problems))
+
+
+def _not_repeatable(randomness: Any) -> list[str]:
+    """Find what would draw other numbers after a restart, or other ones in each process."""
+    if not isinstance(randomness, Mapping):
+        return []
+    problems = []
+    seed = randomness.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        problems.append(f"randomness.seed is {seed!r}; give a number from 0 to {2**32 - 1}")
+    if randomness.get("diff_rank_seed"):
+        problems.append(
+            "randomness.diff_rank_seed: all processes draw one order of the images and share it;"
+            " leave it out"
+        )
+    return problems
 
 
 def _not_twice(settings: Mapping[str, Any]) -> list[str]:

@@ -55,6 +55,11 @@ def init_distributed(launcher: str, backend: str | None = None, **options: Any) 
     torch.distributed.init_process_group(backend or default, **options)
 
 
+def world_size(launcher: str) -> int:
+    """Return how many processes a launcher has started, before they know each other."""
+    return int(os.environ.get(_PLACES.get(launcher, {}).get("WORLD_SIZE", ""), 1))
+
+
 def _first_node() -> str:
     nodes = os.environ.get("SLURM_NODELIST", "localhost")
     command = ["scontrol", "show", "hostnames", nodes]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import barrier, is_distributed, master_only
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
@@ -51,7 +51,7 @@ RUN_FILES = (
     "backbone.safetensors", "config.py",
 )  # fmt: skip
 # All that is there of a run that did not get as far as its first checkpoint.
-_BEGUN = {"config.py", "scalars.json", "quarantine.jsonl"}
+_BEGUN = {"scalars.json", "quarantine.jsonl"}
 _RUNS = itertools.count()
 _CHATTER = ("Hooks will be executed", "Distributed training is not used", "Exp name:")
 
@@ -115,7 +115,13 @@ class PretrainRunner(Runner):
     @master_only
     def _write_config(self) -> None:
         """Write the recipe as it is run to ``<work_dir>/config.py``."""
-        self.cfg.dump(self.work_path / "config.py")
+        if not self._is_recipe(self.work_path / "config.py"):
+            self.cfg.dump(self.work_path / "config.py")
+
+    def _is_recipe(self, file: Path) -> bool:
+        """Whether a file is the recipe that was given, which nobody else has a copy of."""
+        given = self.cfg.filename
+        return given is not None and Path(given).resolve() == file.resolve()
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""
@@ -192,7 +198,10 @@ class PretrainRunner(Runner):
             self.learner.step.zero_()  # schedules of the new run begin at their beginning
         if self._resume and not isinstance(self._resume, bool) and self._resume != "auto":
             path = Path(self._resume)
-            self._restore(load_checkpoint(path), path)
+            checkpoint = load_checkpoint(path)
+            if self.work_path.resolve() not in path.resolve().parents:
+                self._start_afresh()  # whatever run is here, it is another one
+            self._restore(checkpoint, path)
         elif self._resume is True and self._load_from:  # MMEngine's way to name the checkpoint
             path = Path(self._load_from)
             self._restore(load_checkpoint(path), path)
@@ -200,6 +209,7 @@ class PretrainRunner(Runner):
             self._resume_latest()
         else:
             self._start_afresh()
+        barrier()  # no process reads what the first one is moving
         if self._load_from and self.last_checkpoint is None:
             self.logger.info(f"weights from {self._load_from}")
         self._write_config()
@@ -225,13 +235,14 @@ class PretrainRunner(Runner):
     @master_only
     def _start_afresh(self) -> None:
         """Keep what an earlier run left in this folder from being taken for ours."""
-        found = [self.work_path / name for name in RUN_FILES if (self.work_path / name).exists()]
+        named = [self.work_path / name for name in RUN_FILES]
+        found = [path for path in named if path.exists() and not self._is_recipe(path)]
         if {path.name for path in found} <= _BEGUN:
             for path in found:
                 path.unlink()
             return
         aside = self.work_path / f"before_{self.timestamp}"
-        aside.mkdir()
+        aside.mkdir(exist_ok=True)
         for path in found:
             path.rename(aside / path.name)
         self.logger.warning(f"{self.work_dir} held an earlier run; it is now in {aside}")

@@ -52,6 +52,8 @@ class EpochSampler(Sampler[list[Key]]):
         self.rank, self.world_size = rank, world_size
         self.start = 0
         self.total: int | None = None
+        if batch_size < 1:
+            raise DenseCLError(f"train_dataloader.batch_size is {batch_size}; give 1 or more.")
         full, rest = divmod(length, batch_size * world_size)
         self._batches = full + int(not drop_last and rest >= 2 * world_size)
         if self._batches == 0:

@@ -110,7 +110,7 @@ class FrozenBackbone:
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
         """Return every stage map (N, C, h, w) of uint8 RGB images, float32 on the CPU."""
-        return tuple(_finite(stage.cpu()) for stage in self._maps(images_NHWC))
+        return tuple(finite(stage.cpu()) for stage in self._maps(images_NHWC))
 
     def _maps(self, images_NHWC: Tensor) -> Sequence[Tensor]:
         """Return what the module makes of images.
@@ -146,7 +146,7 @@ class FrozenBackbone:
     @torch.inference_mode()
     def pooled(self, images_NHWC: Tensor) -> Tensor:
         """Return a vector per image, (N, C), float32 on the CPU: see ``image_vectors``."""
-        parts = [_finite(self._vectors(p).float().cpu()) for p in images_NHWC.split(_BATCH)]
+        parts = [finite(self._vectors(p).float().cpu()) for p in images_NHWC.split(_BATCH)]
         return torch.cat(parts)
 
     def _vectors(self, images_NHWC: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def _finite(features: Tensor) -> Tensor:
+def finite(features: Tensor) -> Tensor:
     """Return features as they are.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -32,6 +33,8 @@ def distillation(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> 
         teacher_NK: (N, K) logits; no gradient goes there.
         temperature: τ > 0.
     """
+    dtype = torch.promote_types(student_NK.dtype, torch.float32)
+    student_NK, teacher_NK = student_NK.to(dtype), teacher_NK.to(dtype)
     log_student = (student_NK / temperature).log_softmax(dim=1)
     log_teacher = (teacher_NK.detach() / temperature).log_softmax(dim=1)
     teacher = log_teacher.exp()

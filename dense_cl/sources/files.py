@@ -150,7 +150,8 @@ class FileSource(ImageSource):
             name = os.path.abspath(self.name(index))
             try:
                 status = os.stat(name)
-                digest.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\n".encode())
+                found = f"{status.st_size} {status.st_mtime_ns}"
             except OSError:
-                digest.update(f"{name}\0missing\n".encode())
+                found = "missing"
+            digest.update(os.fsencode(f"{name}\0{found}\n"))
         return digest.hexdigest()

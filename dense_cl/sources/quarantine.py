@@ -83,6 +83,8 @@ class Quarantine:
     def _catch_up(self, descriptor: int) -> bool:
         """Read the lines that are new to us; return whether the file ends in half a line."""
         size = os.fstat(descriptor).st_size
+        if size < self._read_up_to:  # a new run has begun in this folder
+            self._read_up_to = 0
         text = os.pread(descriptor, size - self._read_up_to, self._read_up_to)
         complete = text.rfind(b"\n") + 1
         for line in text[:complete].splitlines():

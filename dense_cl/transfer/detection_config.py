@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from dense_cl.engine.amp import apply_amp
+from dense_cl.engine.launch import world_size
 from dense_cl.engine.signatures import accepted
 from dense_cl.errors import DenseCLError
 from dense_cl.models import build_backbone
@@ -189,12 +190,14 @@ def set_epochs(cfg: Config, epochs: int, images: int) -> None:
     Args:
         cfg: the config; what its schedule counts in the same unit is scaled along.
         epochs: passes.
-        images: training images, to convert to iterations where the config counts those.
+        images: training images, to convert to iterations (of all processes that the launcher has
+            started) where the config counts those.
     """
     if epochs < 1:
         raise DenseCLError(f"--epochs {epochs}: give 1 or more.")
+    batch = cfg.train_dataloader.batch_size * world_size(cfg.get("launcher", "none"))
     by_epoch = "max_epochs" in cfg.train_cfg
-    set_length(cfg, epochs if by_epoch else epochs * -(-images // cfg.train_dataloader.batch_size))
+    set_length(cfg, epochs if by_epoch else epochs * -(-images // batch))
 
 
 def set_length(cfg: Config, new: int) -> None:

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from dense_cl.evaluation.average_precision import KINDS, SCORES, Matches
 from dense_cl.evaluation.examples import PHOTO, Examples
 from dense_cl.evaluation.results import make_result, write_result
+from dense_cl.sources.base import UnreadableImageError
 from dense_cl.sources.files import load_image
 from dense_cl.transfer.detection_config import is_panoptic, needs_masks
 from dense_cl.transfer.detection_pictures import draw_found
@@ -78,7 +79,10 @@ class WriteResult(Hook):
         examples = Examples.of(self.path.parent / "pictures", [r["image"] for r in records])
         for image in examples.places:
             found = [e for e in entries if e["image_id"] == keys[image]]
-            photo = load_image(folder / image)
+            try:
+                photo = load_image(folder / image)
+            except UnreadableImageError:  # damaged; MMDetection makes something of it
+                continue
             examples.save(image, PHOTO, photo)
             examples.save(image, name, draw_found(photo, found, classes))
         examples.add_to(records, [PHOTO, name])

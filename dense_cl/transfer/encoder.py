@@ -15,7 +15,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.models.backbones import image_vectors
 from dense_cl.models.layers import build_layers, describe_layers, first_layers
 from dense_cl.transfer.loading import full_match, load_backbone
-from dense_cl.transfer.weights_file import read_weights, write_weights
+from dense_cl.transfer.weights_file import DETECTOR_PARTS, read_weights, write_weights
 
 HEAD_PREFIX = "head."
 
@@ -79,7 +79,9 @@ def save_encoder(encoder: Encoder, out: str | Path) -> tuple[Path, Path]:
     prefix = getattr(encoder.backbone, "weights_prefix", "")
     tensors = {k.removeprefix(prefix): v for k, v in encoder.backbone.state_dict().items()}
     tensors |= {HEAD_PREFIX + key: value for key, value in encoder.head.state_dict().items()}
-    return write_weights(tensors, encoder.meta | {"head": describe_layers(encoder.head)}, out)
+    # The neck and box head that some files bring are not part of an encoder.
+    meta = {key: value for key, value in encoder.meta.items() if key != DETECTOR_PARTS}
+    return write_weights(tensors, meta | {"head": describe_layers(encoder.head)}, out)
 
 
 def head_of_checkpoint(content: Mapping[str, Any], count: int, file: str) -> nn.Sequential:

@@ -62,7 +62,9 @@ class FinetuneRunner(Runner):
     @master_only
     def _write_config(self) -> None:
         """Write the recipe as it is run to ``<work_dir>/config.py``."""
-        self.cfg.dump(Path(self.work_dir) / "config.py")
+        file, given = Path(self.work_dir) / "config.py", self.cfg.filename
+        if given is None or Path(given).resolve() != file.resolve():
+            self.cfg.dump(file)
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""

@@ -15,6 +15,7 @@ from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import identity
 from dense_cl.sources.coco import read_coco, resolve_image_root
 from dense_cl.sources.selection import evenly_spread
+from dense_cl.transfer.weights_file import replacing
 
 _LOOKED_AT = 2000  # photos whose sizes are compared before a training
 _TURNED = 5  # orientations from here on swap the sides
@@ -61,16 +62,23 @@ class Labels:
         return identity(json.dumps(entry) for part in parts for entry in part)
 
     def write(self, path: Path) -> Path:
-        """Write as COCO JSON, atomically."""
+        """Write as COCO JSON, atomically: each process of a run does, with the same content.
+
+        Raises:
+            DenseCLError: these are the labels that were read.
+        """
+        if path.resolve() == self.file.resolve():
+            raise DenseCLError(
+                f"'{path}' would be replaced by the part of it that is used. Give another work"
+                " folder."
+            )
         content = {
             "images": self.images,
             "annotations": self.annotations,
             "categories": self.categories,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content))
         return path
 
 

@@ -56,9 +56,17 @@ def read_panoptic_labels(file: str | Path, image_root: str | Path | None = None)
     check_unique(file, "image id", [image.get("id") for image in content["images"]])
     check_unique(file, "category id", [category.get("id") for category in categories])
     check_unique(file, "category name", [category.get("name") for category in categories])
+    unsized = [i["file_name"] for i in content["images"] if not {"width", "height"} <= i.keys()]
+    if unsized:
+        raise DenseCLError(f"'{file}': image '{unsized[0]}' has no width and height.")
     known = {category["id"] for category in categories}
     for annotation in annotations:
         for segment in annotation["segments_info"]:
+            if not {"bbox", "area"} <= segment.keys():
+                raise DenseCLError(
+                    f"'{file}': a segment of image {annotation.get('image_id')} has no bbox or no"
+                    " area, which COCO's own files have."
+                )
             if segment.get("category_id") not in known:
                 raise DenseCLError(
                     f"'{file}': a segment of image {annotation.get('image_id')} has the unknown"

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -252,7 +253,8 @@ class StreamViewDataset(IterableDataset[Sample | Unreadable]):
         for name, image in self.source.iterate(
             epoch, self._views.seed, *_rank_and_world(), worker, workers
         ):
-            index = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+            digest = hashlib.blake2b(os.fsencode(name), digest_size=7).digest()
+            index = int.from_bytes(digest, "big")
             if isinstance(image, UnreadableImageError):
                 yield Unreadable(index, image.name, image.reason)
             else:

@@ -56,9 +56,9 @@ def test_a_checkpoint_with_labels(run: Path, photos: Path, labels: Path, tmp_pat
         assert {j["measure"] for j in space["judgements"]} > {"RankMe", "LiDAR", "tolerance"}
         assert space["sweep"]["temperature"] == [0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
         assert sum(space["spectrum"]) == pytest.approx(1, rel=1e-5)
-    assert [j["measure"] for s in result["spaces"].values() for j in s["judgements"]].count(
-        "hardest 10 at T=0.2"
-    ) == 1  # the recipe's temperature, where its loss works
+    # Ten of 19 negatives are no few of them, and say nothing of a temperature.
+    judged = [j["measure"] for s in result["spaces"].values() for j in s["judgements"]]
+    assert not any(measure.startswith("hardest") for measure in judged)
 
     assert json.loads((tmp_path / "diagnostics.json").read_text()) == json.loads(json.dumps(result))
     pictures = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dense_cl.diagnostics.examine import examine
 from dense_cl.diagnostics.judge import judge, judge_hardness
 from dense_cl.diagnostics.measure import label_measures, view_measures
 from dense_cl.diagnostics.sweep import temperature_sweep
@@ -67,6 +68,13 @@ def test_hardness(share: float, healthy: bool, says: str) -> None:
     judged = judge_hardness(share, hardest=10, negatives=200, temperature=0.2)
     assert judged.healthy is healthy and says in judged.sentence
     assert judged.measure == "hardest 10 at T=0.2"
+
+
+@pytest.mark.parametrize(("images", "judged"), [(20, 0), (40, 1)])
+def test_the_hardest_of_few_negatives_say_nothing(images: int, judged: int) -> None:
+    views = torch.randn(images, 2, 16, generator=torch.Generator().manual_seed(0))
+    found = examine(views, temperature=0.2, labelled_MQD=None, labels_M=None)["judgements"]
+    assert sum(j["measure"] == "hardest 10 at T=0.2" for j in found) == judged
 
 
 def test_a_low_temperature_is_more_uniform_and_less_tolerant() -> None:

@@ -230,6 +230,30 @@ def test_a_fresh_run_is_not_mixed_up_with_an_earlier_one(photos: Path, tmp_path:
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
 
 
+def test_a_recipe_in_the_work_folder_stays_as_it_was_written(photos: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "config.py"
+    cfg = tiny_config(photos, tmp_path, train_cfg__max_epochs=1)
+    cfg.custom_imports = dict(imports=["tests.engine.tiny"])
+    recipe.write_text(f"# by hand\n{cfg.pretty_text}")
+    for _ in range(2):
+        pretrain(recipe)
+        assert recipe.read_text().startswith("# by hand")
+
+
+def test_a_checkpoint_from_elsewhere_leaves_the_run_that_is_here(
+    photos: Path, tmp_path: Path
+) -> None:
+    def run(folder: str) -> Config:
+        return tiny_config(photos, tmp_path / folder, train_cfg__max_epochs=1)
+
+    other = pretrain(run("other")).checkpoint
+    pretrain(run("here"))
+    pretrain(run("here"), resume=other)
+    (before,) = (tmp_path / "here").glob("before_*")
+    assert (before / "checkpoints").is_dir() and (before / "vis_data").exists() is False
+    assert (before / "backbone.pth").is_file() and (before / "scalars.json").is_file()
+
+
 def test_nothing_of_an_earlier_run_is_deleted(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "mine.pth").write_bytes(b"precious")
@@ -252,6 +276,15 @@ def test_what_a_run_cannot_begin_with(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DenseCLError, match="wrong.pth' is truncated or damaged"):
         pretrain(tiny_config(photos, tmp_path / "done", load_from=str(tmp_path / "wrong.pth")))
     assert (tmp_path / "done" / "backbone.pth").exists()  # nothing was moved for it
+    for changes, message in (
+        (dict(train_dataloader__batch_size=0), "batch_size is 0; give 1 or more"),
+        (dict(default_hooks__logger=dict(interval=0)), "logger.interval is 0; give 1 or more"),
+        (dict(randomness__seed=-1), "randomness.seed is -1; give a number"),
+        (dict(randomness=dict(seed=None)), "randomness.seed is None"),
+        (dict(randomness__diff_rank_seed=True), "diff_rank_seed: all processes draw one order"),
+    ):
+        with pytest.raises(DenseCLError, match=message):
+            pretrain(tiny_config(photos, tmp_path / "a", **changes))
     with pytest.raises(DenseCLError, match="no launcher 'torch'"):
         pretrain(tiny_config(photos, tmp_path / "a"), launcher="torch")
 

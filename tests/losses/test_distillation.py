@@ -50,3 +50,13 @@ def test_divergence_is_least_where_the_student_is_the_teacher(seed, temperature,
     same = distillation(teacher + shift, teacher, temperature)
     assert abs(same.divergence.item()) < 1e-9 and same.agreement == 1
     assert distillation(other, teacher, temperature).divergence > same.divergence
+
+
+def test_half_precision_is_computed_in_float32():
+    logits = torch.randn(2, 64, 100, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = distillation(logits[0], logits[1], 0.5)
+    exact = distillation(logits[0].double(), logits[1].double(), 0.5)
+    for value, expected in zip(half, exact, strict=True):
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)

@@ -15,6 +15,7 @@ from dense_cl.engine.state import _heads
 from dense_cl.errors import DenseCLError
 from dense_cl.losses.sinkhorn import sinkhorn
 from dense_cl.models.overlap import OverlapGrid
+from dense_cl.objectives.region.cell_queue import choose_cells
 from dense_cl.objectives.region.draw import sample_regions
 from dense_cl.registry import OBJECTIVES
 
@@ -395,3 +396,10 @@ VECTORS = dict(type="MLPHead", hidden_channels=8, out_channels=4)
 def test_options_out_of_range_are_named(cfg, message):
     with pytest.raises(DenseCLError, match=message):
         OBJECTIVES.build(dict(cfg, in_channels=IN))
+
+
+def test_leoparts_queue_takes_cells_of_views_of_one_size():
+    maps = [torch.ones(2, 4, 6, 6), torch.ones(2, 4, 3, 3)]
+    assert choose_cells(maps[:1] * 2, 5, (0,)).shape == (10, 8)
+    with pytest.raises(DenseCLError, match="lower num_assign_views to the large views"):
+        choose_cells(maps, 5, (0,))

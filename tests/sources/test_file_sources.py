@@ -41,6 +41,12 @@ def test_folder_is_sorted_nested_and_filtered(tmp_path: Path) -> None:
     assert names_of(FolderSource(tmp_path, extensions=(".txt",)), tmp_path) == ["notes.txt"]
 
 
+def test_names_in_another_encoding(tmp_path: Path) -> None:
+    fill(tmp_path, os.fsdecode(b"caf\xe9.png"))
+    source = FolderSource(tmp_path)
+    assert len(source.stamp()) == 64 and len(source.fingerprint()) == 16
+
+
 def test_folder_follows_links_once_and_survives_loops(tmp_path: Path) -> None:
     root = fill(tmp_path / "root", "a.png")
     fill(tmp_path / "elsewhere", "b.png")

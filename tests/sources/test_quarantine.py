@@ -97,3 +97,12 @@ def test_threads_share_an_object(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert quarantine.count == len(entries(tmp_path / "q.jsonl")) == 100
+
+
+def test_a_list_that_begins_anew_is_read_anew(tmp_path: Path) -> None:
+    first, second = (Quarantine(tmp_path / "q.jsonl", total=1000) for _ in range(2))
+    first.add("a_long_name.jpg", "empty file")
+    (tmp_path / "q.jsonl").unlink()  # another process moved it aside for a new run
+    second.add("b.jpg", "empty file")
+    first.add("c.jpg", "empty file")
+    assert len((tmp_path / "q.jsonl").read_text().splitlines()) == 2

@@ -14,6 +14,8 @@ from PIL import Image
 from dense_cl.cli import main
 from dense_cl.report.compare_results import read_results
 from dense_cl.report.compare_runs import runs_of
+from dense_cl.sources.base import UnreadableImageError
+from dense_cl.transfer import detection_result
 from dense_cl.transfer.detection_result import data_name, result_hook
 from dense_cl.transfer.labels import read_labels
 from dense_cl.transfer.mmdet_setup import import_mmdet
@@ -133,6 +135,16 @@ def test_the_result_has_the_scores_and_records_that_make_them(labels, tmp_path):
         "batch_size": 4,
     }
     assert content["command"] == "dense-cl finetune r"
+
+
+def test_a_photo_that_cannot_be_drawn_is_left_out(labels, tmp_path, monkeypatch):
+    def damaged(path):
+        raise UnreadableImageError(str(path), "truncated")
+
+    monkeypatch.setattr(detection_result, "load_image", damaged)
+    _, file = evaluated(labels, tmp_path, 3, kinds=["bbox"])
+    records = json.loads(file.read_text())["records"]
+    assert len(records) == 12 and not any("pictures" in record for record in records)
 
 
 def test_nothing_found_is_an_ap_of_0(labels, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from dense_cl.models.standardized import StandardizedLinear
 from dense_cl.transfer.encoder import Encoder, load_encoder, save_encoder
 from dense_cl.transfer.export import export_backbone
 from dense_cl.transfer.loading import load_backbone
+from dense_cl.transfer.weights_file import read_weights
 from tests.engine.interrupt import SAVE_OFTEN, PowerCut, differences, final_state
 from tests.engine.tiny import tiny_config, write_images
 
@@ -88,6 +89,9 @@ def test_a_fine_tuned_classifier_is_saved_whole(run, tmp_path):
     model, file = classifier(run, tmp_path)
     torch.testing.assert_close(load_encoder(file).eval()(IMAGE), model(IMAGE))
     assert load_encoder(file).out_channels == 3
+    parts = Encoder(model.backbone, model.head, model.meta | {"detector_parts": {"x": "neck"}})
+    _, copy = save_encoder(parts, tmp_path / "copy")
+    assert not read_weights(copy).parts  # whose tensors are not there
 
 
 def student(photos, work_dir, teacher, **changes: Any):

@@ -212,7 +212,9 @@ def refused(capsys, *arguments: object) -> str:
     return capsys.readouterr().err
 
 
-def test_mistakes_on_the_command_line(labels, backbone, tmp_path, capsys):
+def test_mistakes_on_the_command_line(labels, backbone, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+
     def message(config=FASTER, weights=backbone, *rest):
         return refused(
             capsys, config, "--backbone", weights, "--train", labels, "--work-dir", tmp_path, *rest
@@ -381,14 +383,24 @@ def test_plain_mmdetection_knows_our_types():
         assert MODELS.build(dict(type=name, model_name="resnet10t")).strides == (4, 8, 16, 32)
 
 
+def test_epochs_are_of_all_processes(monkeypatch):
+    cfg = Config.fromfile(configs_dir() / "finetune/faster_rcnn_resnet50_c4_8xb2_step_24k_voc.py")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    detection.set_epochs(cfg, 23, images=16_551)
+    assert cfg.train_cfg.max_iters == 23 * 8276  # alone, whatever the environment says
+    cfg.launcher = "pytorch"
+    detection.set_epochs(cfg, 23, images=16_551)
+    assert cfg.train_cfg.max_iters == 23 * 1035
+
+
 def test_epochs_scale_the_schedule():
-    cfg = Config.fromfile("configs/finetune/faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small.py")
+    cfg = Config.fromfile(configs_dir() / "finetune" / f"{FASTER}.py")
     detection.set_epochs(cfg, 3, images=1601)
     assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 1203
     detection.set_epochs(cfg, 6, images=1601)
     warmup, cosine = cfg.param_scheduler
     assert (warmup.end, cosine.begin, cosine.end) == (120, 120, 2406)
-    cfg = Config.fromfile("configs/finetune/mask_rcnn_resnet50_fpn_8xb2_step_12e_coco.py")
+    cfg = Config.fromfile(configs_dir() / "finetune/mask_rcnn_resnet50_fpn_8xb2_step_12e_coco.py")
     detection.set_epochs(cfg, 24, images=5)
     assert cfg.train_cfg.max_epochs == 24 and cfg.param_scheduler[1].milestones == [16, 22]
     assert cfg.param_scheduler[0].end == 500

@@ -117,6 +117,13 @@ def test_photos_are_of_the_sizes_that_the_labels_say(tmp_path):
             check_photos(read_labels(file))
 
 
+def test_the_users_own_file_is_not_replaced_by_a_part_of_it(tmp_path):
+    labels = read_labels(write_set(tmp_path))
+    with pytest.raises(DenseCLError, match="would be replaced by the part of it that is used"):
+        labels.subset({1}).write(tmp_path / "images" / ".." / "labels.json")
+    assert len(read_labels(tmp_path / "labels.json").images) == 6
+
+
 def test_boxes_without_masks_do_for_detection_only(tmp_path):
     file = write_set(tmp_path, masks=False)
     assert len(read_labels(file).annotations) == 12

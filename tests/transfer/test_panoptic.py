@@ -149,5 +149,7 @@ def test_what_is_refused(labels, tmp_path):
     refused("no panoptic labels", lambda c: c["categories"][0].pop("isthing"))
     refused("things and of stuff", lambda c: [k.update(isthing=1) for k in c["categories"]])
     refused("unknown category_id 6", lambda c: c["categories"].pop())
+    refused("has no bbox or no", lambda c: c["annotations"][0]["segments_info"][0].pop("bbox"))
+    refused("'001.jpg' has no width", lambda c: c["images"][0].pop("width"))
     refused("category name 'sky' occurs 2", lambda c: c["categories"][1].update(name="sky"))
     refused(r"5 of the 5 PNGs .* first is '001.png'", lambda c: None)

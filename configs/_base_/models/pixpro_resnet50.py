@@ -6,7 +6,7 @@ model = dict(
     data_preprocessor=dict(
         type="ViewPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
     ),
-    backbone=dict(type="ResNet", depth=50, norm="SyncBN"),
+    backbone=dict(type="ResNet", depth=50, norm="SyncBN", zero_init_residual=True),
     target=dict(ema_decay=dict(kind="cosine", start=0.99, end=1.0)),
     shuffle_bn=False,  # statistics are synchronised instead
     objectives=[

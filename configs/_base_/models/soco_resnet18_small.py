@@ -4,7 +4,7 @@
 # 3 x 3 of P5.
 _base_ = "soco_resnet50.py"
 model = dict(
-    backbone=dict(depth=18, norm="BN"),
+    backbone=dict(depth=18, norm="BN", zero_init_residual=False),
     objectives=[
         dict(
             type="SoCo",

@@ -27,6 +27,7 @@ model = dict(
         frozen_stages=-1,
         style="pytorch",
         init_cfg=None,
+        zero_init_residual=False,  # as pretraining starts, for a fair random baseline
     ),
     decode_head=dict(
         type="FCNHead",

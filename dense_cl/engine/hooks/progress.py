@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from dense_cl.engine.runner import PretrainRunner, batch_size
+from dense_cl.errors import DenseCLError
 from dense_cl.registry import HOOKS
 
 _BAR_WIDTH = 24
@@ -32,6 +33,8 @@ class ProgressHook(Hook):
     priority = "BELOW_NORMAL"
 
     def __init__(self, interval: int = 50, bar: bool | None = None) -> None:
+        if interval < 1:
+            raise DenseCLError(f"default_hooks.logger.interval is {interval}; give 1 or more.")
         self.interval = interval
         self.bar = sys.stderr.isatty() if bar is None else bar
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dense_cl.errors import DenseCLError
 from dense_cl.models.memory_bank import MemoryBank
 from dense_cl.objectives.region.cells import image_draws
 
@@ -37,7 +38,16 @@ def choose_cells(maps: Sequence[Tensor], number: int, seed: tuple[int, ...]) -> 
 
     Returns:
         (B * number, A * D), image by image.
+
+    Raises:
+        DenseCLError: views of several sizes.
     """
+    sizes = {tuple(view.shape[2:]) for view in maps}
+    if len(sizes) > 1:
+        raise DenseCLError(
+            f"cells for the queue come from maps of one size, and the assigning views have"
+            f" {sorted(sizes)}: lower num_assign_views to the large views, or set queue_size=0."
+        )
     embedding_BASD = torch.stack([view.flatten(2).transpose(1, 2) for view in maps], dim=1)
     batch, views, cells, channels = embedding_BASD.shape
     draws_BAS = image_draws(batch, (views, cells), seed, embedding_BASD)
