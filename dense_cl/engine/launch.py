@@ -60,6 +60,11 @@ def world_size(launcher: str) -> int:
     return int(os.environ.get(_PLACES.get(launcher, {}).get("WORLD_SIZE", ""), 1))
 
 
+def rank(launcher: str) -> int:
+    """Return which of the processes of a launcher this is, before they know each other."""
+    return int(os.environ.get(_PLACES.get(launcher, {}).get("RANK", ""), 0))
+
+
 def _first_node() -> str:
     nodes = os.environ.get("SLURM_NODELIST", "localhost")
     command = ["scontrol", "show", "hostnames", nodes]

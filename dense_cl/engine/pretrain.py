@@ -11,6 +11,7 @@ from mmengine.dist import barrier, is_main_process
 from dense_cl.engine.amp import apply_amp
 from dense_cl.engine.config import apply_options, load_config
 from dense_cl.engine.config_check import check_config
+from dense_cl.engine.lock import alone_in
 from dense_cl.engine.runner import PretrainRunner
 from dense_cl.engine.signals import StopSignals
 from dense_cl.paths import check_folder
@@ -67,7 +68,7 @@ def pretrain(
     check_config(cfg)
     check_folder(cfg.work_dir)
     cfg.optim_wrapper = apply_amp(cfg.optim_wrapper.to_dict(), cfg.get("amp"))
-    with scope_kept():
+    with scope_kept(), alone_in(cfg.work_dir, cfg.get("launcher", "none")):
         runner = PretrainRunner.from_cfg(cfg)
         with StopSignals() as runner.signals:
             runner.train()

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from dense_cl.engine.lock import alone_in
 from dense_cl.engine.state import versions
 from dense_cl.paths import check_folder
 from dense_cl.transfer import detection_config as detection
@@ -80,15 +81,16 @@ def finetune(
     if fraction is not None:
         splits["train"] = take_fraction(splits["train"], fraction, seed)
     check_folder(cfg.work_dir)
-    for split, labels in splits.items():
+    for labels in splits.values():
         check_photos(labels)
-        path = labels.write(Path(cfg.work_dir) / "labels" / f"{split}.json")
-        detection.set_labels(cfg, split, labels, path)
-    if epochs is not None:
-        detection.set_epochs(cfg, epochs, len(splits["train"].images))
-    cfg.training_data = f"{data['train']}, {'all' if fraction is None else f'{fraction:g} %'}"
-    facts = {"data": data, **_facts(cfg, start, splits, fraction, seed)}
-    with scope_kept():
+    with scope_kept(), alone_in(cfg.work_dir, launcher):
+        for split, labels in splits.items():
+            path = labels.write(Path(cfg.work_dir) / "labels" / f"{split}.json")
+            detection.set_labels(cfg, split, labels, path)
+        if epochs is not None:
+            detection.set_epochs(cfg, epochs, len(splits["train"].images))
+        cfg.training_data = f"{data['train']}, {'all' if fraction is None else f'{fraction:g} %'}"
+        facts = {"data": data, **_facts(cfg, start, splits, fraction, seed)}
         return _run(cfg, start, backbone_only, facts, splits, cfg_options or {}, command)
 
 

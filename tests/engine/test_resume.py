@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,30 @@ def test_a_checkpoint_from_elsewhere_leaves_the_run_that_is_here(
     (before,) = (tmp_path / "here").glob("before_*")
     assert (before / "checkpoints").is_dir() and (before / "vis_data").exists() is False
     assert (before / "backbone.pth").is_file() and (before / "scalars.json").is_file()
+
+
+def test_two_runs_do_not_share_a_folder(photos: Path, tmp_path: Path) -> None:
+    """The other one is killed, and its children live on."""
+    code = (
+        "import os, sys, time\n"
+        "from dense_cl.engine.lock import alone_in\n"
+        "with alone_in(sys.argv[1]):\n"
+        "    if os.fork() == 0:\n"
+        "        time.sleep(60)\n"
+        "    print(flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    with pytest.raises(DenseCLError, match="another run works in"):
+        pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1))
+    other.kill()
+    other.wait()
+    pretrain(tiny_config(photos, tmp_path, train_cfg__max_epochs=1))
+    os.killpg(other.pid, signal.SIGKILL)
 
 
 def test_nothing_of_an_earlier_run_is_deleted(photos: Path, tmp_path: Path) -> None:

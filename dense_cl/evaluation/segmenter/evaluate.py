@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_world_size
 
+from dense_cl.engine.lock import alone_in
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.data_identity import check_disjoint, identity
 from dense_cl.evaluation.examples import PHOTO, Examples
@@ -98,7 +99,7 @@ def evaluate_segmentation_fine_tuning(
     check_folder(cfg.work_dir)
     examples = Examples.of(pictures, images["test"])
     started = time.monotonic()
-    with scope_kept():
+    with scope_kept(), alone_in(cfg.work_dir, launcher):
         counts, pretrained = _run(cfg, start, examples)
     examples.written.update(*all_gather_object(examples.written))
     seconds = round(time.monotonic() - started, 1)
