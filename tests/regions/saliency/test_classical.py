@@ -55,7 +55,7 @@ def test_maps_are_of_the_whole_photo_in_range_and_the_same_every_time(provider):
 def test_maps_of_strips_have_their_shape(provider, size):
     image = np.zeros((*size, 3), np.uint8)
     image[: size[0] // 2, : size[1] // 3] = (200, 90, 10)
-    images = ViewDataset(ArraySource("strip", [image]), VIEWS, saliency=provider)
+    images = ViewDataset(ArraySource(image[None], "strip"), VIEWS, saliency=provider)
     assert images.objects(image, 0) is not None  # or an error for another aspect ratio
 
 
