@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -85,14 +86,18 @@ def image_vectors(backbone: nn.Module, image_BCHW: Tensor) -> Tensor:
     return backbone(image_BCHW)[-1].mean(dim=(2, 3))
 
 
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
+
+
 def _initialise(backbone: BaseModule) -> None:
     """Draw MMDetection's weights now, once: a target network is a copy, made before training."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it lists every parameter
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(_nothing)  # it lists every parameter
     try:
         backbone.init_weights()
     finally:
-        logging.disable(before)
+        logger.removeFilter(_nothing)
     backbone.is_init = True  # which some of them do not say
 
 
