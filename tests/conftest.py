@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, settings
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # How long examples take is the machine's; a test that times anything says so itself.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# The same examples every time: a failure that comes and goes says nothing of a change.
+settings.register_profile(
+    "repeated", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeated")
 # Tests are small: threads cost more than they bring, and change the order of sums.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start

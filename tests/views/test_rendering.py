@@ -123,7 +123,8 @@ def test_any_pipeline_after_a_crop_agrees_with_its_rendering(source, size, names
     start = ViewGeometry.from_box((x1, y1, x2, y2), size, source)
     view, geometry = pipeline(cropped, start, (seed,))
     error = blob_error(view, geometry, centre)
-    assert error is None or error < 0.3
+    # What would be wrong is half a pixel; a blob five times smaller is found to a third of one.
+    assert error is None or error < 0.4
 
 
 @settings(max_examples=30)
