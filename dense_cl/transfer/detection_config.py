@@ -119,7 +119,6 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
     if cfg.get("load_from"):
         raise DenseCLError("load_from is not for backbones; use --backbone FILE.")
     scope = cfg.get("default_scope", "mmdet")
-    _drop_supervised(cfg.model)
     backbone = cfg.model.backbone
     if backbone.type == FROM_FILE:
         if architecture is None:
@@ -132,6 +131,7 @@ def set_backbone(cfg: Config, architecture: Mapping[str, Any] | None) -> None:
         cfg.model.backbone = backbone = ConfigDict({**architecture, **chosen})
         if "." not in backbone.type:
             backbone.type = f"dense_cl.{backbone.type}"
+    _drop_supervised(cfg.model)  # also what the file's architecture was made with
     parts = [backbone]
     if "shared_head" in cfg.model.get("roi_head", {}):
         # C4: a stage of the backbone, for which MMDetection would load supervised weights.

@@ -366,7 +366,8 @@ def test_pyramid_takes_the_channels_of_any_backbone_and_refuses_other_strides():
 
 def test_options_go_on_top_of_the_architecture_of_the_file():
     cfg = config(backbone=dict(type="FromFile", pyramid=True), neck=dict(type="FPN"))
-    detection.set_backbone(cfg, dict(type="TimmBackbone", model_name="vit_tiny_patch16_224"))
+    vit = dict(type="TimmBackbone", model_name="vit_tiny_patch16_224", pretrained=True)
+    detection.set_backbone(cfg, vit)  # nothing is downloaded for it again
     assert cfg.model.backbone == dict(
         type="dense_cl.TimmBackbone", model_name="vit_tiny_patch16_224", pyramid=True
     )
