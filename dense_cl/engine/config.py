@@ -118,3 +118,15 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             reason = str(error.args[0]).split(" of list")[0]  # MMEngine prints the whole list
             raise DenseCLError(f"--cfg-options {key}={value}: {reason}.") from None
+
+
+def is_recipe(cfg: Config, file: Path) -> bool:
+    """Whether a file is the recipe that was given, which nobody else has a copy of."""
+    return cfg.filename is not None and Path(cfg.filename).resolve() == file.resolve()
+
+
+def dump_recipe(cfg: Config, folder: str | Path) -> None:
+    """Write a recipe as it is run to ``<folder>/config.py``, unless that is where it came from."""
+    file = Path(folder) / "config.py"
+    if not is_recipe(cfg, file):
+        cfg.dump(file)

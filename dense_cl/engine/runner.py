@@ -27,6 +27,7 @@ from dense_cl.engine.checkpoint import (
     find_checkpoints,
     load_checkpoint,
 )
+from dense_cl.engine.config import dump_recipe, is_recipe
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.signals import StopSignals
 from dense_cl.errors import DenseCLError, nearest
@@ -115,13 +116,7 @@ class PretrainRunner(Runner):
     @master_only
     def _write_config(self) -> None:
         """Write the recipe as it is run to ``<work_dir>/config.py``."""
-        if not self._is_recipe(self.work_path / "config.py"):
-            self.cfg.dump(self.work_path / "config.py")
-
-    def _is_recipe(self, file: Path) -> bool:
-        """Whether a file is the recipe that was given, which nobody else has a copy of."""
-        given = self.cfg.filename
-        return given is not None and Path(given).resolve() == file.resolve()
+        dump_recipe(self.cfg, self.work_dir)
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""
@@ -236,7 +231,7 @@ class PretrainRunner(Runner):
     def _start_afresh(self) -> None:
         """Keep what an earlier run left in this folder from being taken for ours."""
         named = [self.work_path / name for name in RUN_FILES]
-        found = [path for path in named if path.exists() and not self._is_recipe(path)]
+        found = [path for path in named if path.exists() and not is_recipe(self.cfg, path)]
         if {path.name for path in found} <= _BEGUN:
             for path in found:
                 path.unlink()

@@ -17,6 +17,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from dense_cl.engine.config import dump_recipe
 from dense_cl.engine.launch import init_distributed
 from dense_cl.engine.state import check_same_run, flatten, versions
 from dense_cl.errors import DenseCLError
@@ -62,9 +63,7 @@ class FinetuneRunner(Runner):
     @master_only
     def _write_config(self) -> None:
         """Write the recipe as it is run to ``<work_dir>/config.py``."""
-        file, given = Path(self.work_dir) / "config.py", self.cfg.filename
-        if given is None or Path(given).resolve() != file.resolve():
-            self.cfg.dump(file)
+        dump_recipe(self.cfg, self.work_dir)
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log what decides speed and results; the config is a file in the work folder."""
