@@ -39,6 +39,7 @@ GROCERY_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
 # Passes over the 28, 271 or 2,708 photos: about 400 steps of four, 677 for all.
 DETECTION_EPOCHS = {1: 58, 10: 6, 100: 1}
 COCO128_EPOCHS = 16
+SHORT_FCN_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Start:
         folder: of the run; its features are cached there, and detectors trained.
         data: folders of ``voc_animals``, ``camvid``, ``grocery`` and ``coco128``.
         command: for results.
+        short: train detectors and segmenters for a shorter time.
     """
 
     backbone: str
@@ -58,6 +60,7 @@ class Start:
     folder: Path
     data: Mapping[str, Path]
     command: str
+    short: bool
 
     @property
     def extraction(self) -> Extraction:
@@ -78,6 +81,12 @@ class Start:
     def camvid_classes(self) -> list[str]:
         """Names of the classes."""
         return (self.data["camvid"] / "classes.txt").read_text().split()
+
+    def detector(self, kind: str, epochs: int) -> dict[str, Any]:
+        """Recipe and length of a ``faster`` or ``mask`` R-CNN: ``epochs``, unless it is short."""
+        length = "300i_tiny" if self.short else "1200i_small"
+        recipe = f"{kind}_rcnn_resnet18_fpn_1xb4_cosine_{length}"
+        return {"config": recipe, "epochs": None if self.short else epochs}
 
     def grocery(self) -> list[LabelledImages]:
         """Training, validation and test photos with their fine classes."""
@@ -111,6 +120,7 @@ def camvid_fine_tuning(start: Start) -> dict[str, Any]:
     return evaluate_segmentation_fine_tuning(
         "fcn_resnet18_1xb8_cosine_300i_small", start.backbone, frames["train"], frames["test"],
         start.camvid_classes(), seed=start.seed, work_dir=folder,
+        iterations=SHORT_FCN_ITERATIONS if start.short else None,
         pictures=start.folder / "camvid_fine_tuning_pictures",
     )  # fmt: skip
 
@@ -158,11 +168,11 @@ def detection(start: Start, percent: int) -> dict[str, Any]:
     """Faster R-CNN from the backbone, everything trained, on a part of the labels."""
     root = start.data["voc_animals"]
     return dense_cl.finetune(
-        "faster_rcnn_resnet18_fpn_1xb4_cosine_1200i_small", start.backbone,
-        root / "annotations" / "train.json", root / "annotations" / "test.json",
-        root / "images", root / "images", fraction=percent, seed=start.seed,
-        epochs=DETECTION_EPOCHS[percent], work_dir=start.folder / f"detection_{percent}",
-        command=start.command,
+        backbone=start.backbone, train=root / "annotations" / "train.json",
+        val=root / "annotations" / "test.json", train_images=root / "images",
+        val_images=root / "images", fraction=percent, seed=start.seed,
+        work_dir=start.folder / f"detection_{percent}", command=start.command,
+        **start.detector("faster", DETECTION_EPOCHS[percent]),
     )  # fmt: skip
 
 
@@ -170,10 +180,10 @@ def coco128(start: Start) -> dict[str, Any]:
     """Mask R-CNN from the backbone on a hundred photos of eighty classes."""
     labels = start.data["coco128"] / "annotations"
     return dense_cl.finetune(
-        "mask_rcnn_resnet18_fpn_1xb4_cosine_1200i_small", start.backbone,
-        labels / "instances_train2017.json", labels / "instances_val2017.json",
-        seed=start.seed, epochs=COCO128_EPOCHS, work_dir=start.folder / "coco128",
-        command=start.command,
+        backbone=start.backbone, train=labels / "instances_train2017.json",
+        val=labels / "instances_val2017.json", seed=start.seed,
+        work_dir=start.folder / "coco128", command=start.command,
+        **start.detector("mask", COCO128_EPOCHS),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ _base_ = "./runtime.py"
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=300)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=10, norm_type=2),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )
