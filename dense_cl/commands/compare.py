@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, print the verdicts, and write page and numbers."""
+    from dense_cl.commands.evaluate_options import progress
     from dense_cl.evaluation.results import check_writable
     from dense_cl.report import html
     from dense_cl.report.compare import compare
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         if file:
             check_writable(file)
     results = read_results(args.runs)
-    compared = compare(results, args.control, args.scores, args.alpha)
+    compared = compare(results, args.control, args.scores, args.alpha, progress)
     compared["command"] = args.command_line
     for entry in compared["tasks"]:
         print(f"{entry['task']}, {entry['score']}")

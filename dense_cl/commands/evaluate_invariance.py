@@ -14,6 +14,7 @@ _BELONGS = {
     "transforms": ("images",),
     "annotations": ("images",),
     "max_images": ("images",),
+    "group": ("sets",),
     "steps": ("scenes", "images"),
 }
 
@@ -26,6 +27,11 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     )
     kind.add_argument("--images", metavar="PATH", help="photos to transform: folder, .json or .txt")
     kind.add_argument("--sets", metavar="DIR", help="a subfolder of pictures for each object")
+    task.add_argument(
+        "--group",
+        metavar="REGEX",
+        help="files of --sets whose paths agree in its groups are a set; (?P<class>...) is a class",
+    )
     task.add_argument("--factors", nargs="+", metavar="NAME", help="of the scenes (all)")
     task.add_argument("--transforms", nargs="+", metavar="NAME", help="of the photos (all)")
     task.add_argument("--annotations", help="COCO .json naming the images of --images to use")
@@ -88,8 +94,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         settings |= {"transforms": transforms, "steps": steps, "sets": len(indices)}
         settings["data"] = others.fingerprint()
     else:
-        groups = {"sets": folder_sets(args.sets, args.size)}
+        groups = {"sets": folder_sets(args.sets, args.size, args.group)}
         settings |= {"sets": len(groups["sets"].names), "data": groups["sets"].fingerprint}
+        settings["group"] = args.group
         others = None
     if args.reference:
         others = _source(args.reference)

@@ -142,6 +142,7 @@ def evaluate_backgrounds(
         },
         classes={c: {what: counts[what][c] for what in counts} for c in kept},
         left_out=left_out,
+        **frozen.facts(),
     )  # fmt: skip
 
 

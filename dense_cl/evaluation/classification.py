@@ -106,4 +106,5 @@ def evaluate_classification(
         **scores,
         val={f"{strength:g}": value for strength, value in val_scores.items()},
         fit={"l2": fit.l2, "converged": fit.converged, "loss": fit.loss},
+        **frozen.facts(),
     )

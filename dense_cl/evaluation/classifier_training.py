@@ -1,6 +1,8 @@
 """Train a backbone and a linear layer on labelled images (see ``fine_tuning``)."""
 
 import copy
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,7 @@ from dense_cl.evaluation.pictures import Pictures
 from dense_cl.models.backbones import image_vectors
 
 BATCH, MOMENTUM = 64, 0.9
+_SECONDS = 30  # between two lines of progress
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def fine_tune(
     rate: float,
     decay: float,
     recipe: Recipe,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Classifier:
     """Return a classifier after training all of it; ``frozen`` stays as it is.
 
@@ -74,6 +78,7 @@ def fine_tune(
         rate: learning rate at the beginning; a cosine takes it to 0.
         decay: weight decay, of all parameters.
         recipe: steps, size and seed.
+        progress: called with a line of text every half a minute.
 
     Raises:
         DivergedError: the loss is no number any more.
@@ -91,7 +96,8 @@ def fine_tune(
         loader = DataLoader(
             _Augmented(images, recipe.size), batch_sampler=order, num_workers=recipe.workers
         )
-        for pixels, index in loader:
+        first = last = time.monotonic()
+        for step, (pixels, index) in enumerate(loader, start=1):
             wanted = targets[index].to(frozen.mean.device)
             logits = model(pixels)
             if targets.dim() == 2:
@@ -106,6 +112,9 @@ def fine_tune(
             loss.backward()
             optimizer.step()
             schedule.step()
+            if (now := time.monotonic()) - last > _SECONDS:
+                last, left = now, (now - first) / step * (recipe.steps - step)
+                progress(f"step {step} of {recipe.steps}, {left:.0f} s left, loss {loss:.3g}")
     return model
 
 

@@ -111,6 +111,7 @@ def evaluate_clustering(
             "restarts": RESTARTS,
             "iterations": ITERATIONS,
         },
+        **frozen.facts(),
     )
 
 

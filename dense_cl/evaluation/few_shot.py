@@ -89,4 +89,5 @@ def evaluate_few_shot(
             "classes": len(set(images.names)),
         },
         interval=half,
+        **frozen.facts(),
     )

@@ -58,7 +58,7 @@ def evaluate_fine_tuning(
         recipe: length, size and seed.
         rates: learning rates to choose from.
         decays: weight decay times learning rate, to choose from.
-        progress: called with a line of text at each step.
+        progress: called with a line of text after each setting, and every half a minute.
         cache: folder for the score of each setting, so that a run that is killed goes on with the
             next; None for none.
 
@@ -87,8 +87,9 @@ def evaluate_fine_tuning(
                 progress(f"rate {rate:g}, decay {decay:g}: kept from before")
                 return float(kept[0]) if np.isfinite(kept[0]) else None
         try:
+            progress(f"rate {rate:g}, decay {decay:g}: {recipe.steps} steps")
             tuned = fine_tune(
-                frozen, splits.train, targets["training"], classes, rate, decay, recipe
+                frozen, splits.train, targets["training"], classes, rate, decay, recipe, progress
             )
             logits = predict(tuned, splits.val, recipe)
             if not logits.isfinite().all():  # by its last step, or by statistics that overflow
@@ -112,7 +113,8 @@ def evaluate_fine_tuning(
     chosen = max(val or grid, key=lambda pair: val.get(pair, 0.0))
     both = LabelledImages.joined([splits.train, splits.val])
     labels = torch.cat([targets["training"], targets["validation"]])
-    tuned = fine_tune(frozen, both, labels, classes, *chosen, recipe)
+    progress(f"rate {chosen[0]:g}, decay {chosen[1]:g}: training and validation images together")
+    tuned = fine_tune(frozen, both, labels, classes, *chosen, recipe, progress)
     logits = predict(tuned, splits.test, recipe)
     scores, records = label_records(logits, targets["test"], splits.test, metric)
     return make_result(
@@ -135,6 +137,7 @@ def evaluate_fine_tuning(
         score=METRICS[metric](logits, targets["test"]),
         val={f"{rate:g}, {decay:g}": value for (rate, decay), value in val.items()},
         fit={"rate": chosen[0], "decay": chosen[1]},
+        **frozen.facts(),
     )
 
 

@@ -21,7 +21,7 @@ from dense_cl.models import build_backbone
 from dense_cl.models.backbones import image_vectors
 from dense_cl.models.backbones.resnet import DEPTHS
 from dense_cl.transfer.loading import load_backbone_weights, rebuild, resnet_depth
-from dense_cl.transfer.weights_file import read_weights
+from dense_cl.transfer.weights_file import TORCHVISION, read_weights, torchvision_file
 
 RANDOM = "random"
 _BATCH = 32  # images that are on the device at once
@@ -46,7 +46,10 @@ class FrozenBackbone:
 
         ARCH is ``resnet18`` (the default), another ResNet, or the name of a timm model. A file of
         dense_cl says what it is, and a ResNet with torchvision's keys can be told; for any other
-        write ``FILE:ARCH``. Files that say nothing of their normalisation get ImageNet's.
+        write ``FILE:ARCH``. ``torchvision:resnet50`` is the file of torchvision's ImageNet weights
+        in the local cache. A file that says nothing of its normalisation gets the published one
+        where ARCH names weights of timm, not only a model (``vit_base_patch16_224.dino``), and
+        ImageNet's otherwise.
 
         Raises:
             DenseCLError: no such file, not a full match, no such architecture, or pixels expected
@@ -106,6 +109,16 @@ class FrozenBackbone:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()[:16]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a result must say of the backbone besides its name."""
+        count = sum(parameter.numel() for parameter in self.module.parameters())
+        name = getattr(self.module, "model_name", type(self.module).__name__)
+        return {
+            "backbone_architecture": f"{name}, {count:,} parameters",
+            "backbone_fingerprint": self.fingerprint,
+            "backbone_normalization": {"mean": self.mean.tolist(), "std": self.std.tolist()},
+        }
 
     @torch.inference_mode()
     def stages(self, images_NHWC: Tensor) -> tuple[Tensor, ...]:
@@ -229,10 +242,14 @@ def _build(text: str) -> tuple[nn.Module, str]:
     """Build what ``FILE`` or ``FILE:ARCH`` names, and return it and the file."""
     text = os.path.expanduser(text)
     file, _, architecture = (text, "", "") if Path(text).is_file() else text.rpartition(":")
+    if text.partition(":")[0] == TORCHVISION:
+        named = re.fullmatch(r"resnet(\d+)", text.partition(":")[2] or "resnet18")
+        file, architecture = str(torchvision_file(int(named[1]) if named else None)), ""
     if not Path(file or text).is_file():
         raise DenseCLError(
             f"backbone '{file or text}' is not a file. Give the backbone.pth of a pretraining run, "
-            "or 'random' or 'random:resnet50' for a random initialisation."
+            "'random' or 'random:resnet50' for a random initialisation, or 'torchvision:resnet50' "
+            "for torchvision's weights."
         )
     weights = read_weights(file)
     depth = resnet_depth(weights.state_dict)
@@ -247,8 +264,11 @@ def _build(text: str) -> tuple[nn.Module, str]:
         )
     else:
         module = build_backbone(_architecture(architecture or f"resnet{depth}"))
+    published = getattr(getattr(module, "model", None), "pretrained_cfg", {})
     if "normalization" in weights.meta:
         module.normalization = dict(weights.meta["normalization"])
+    elif "." in architecture and {"mean", "std"} <= published.keys():
+        module.normalization = {k: [255 * v for v in published[k]] for k in ("mean", "std")}
     return module, file
 
 
@@ -256,4 +276,4 @@ def _architecture(name: str) -> dict[str, Any]:
     resnet = re.fullmatch(r"resnet(\d+)", name)
     if resnet and int(resnet[1]) in DEPTHS:  # timm has others
         return dict(type="ResNet", depth=int(resnet[1]))
-    return dict(type="TimmBackbone", model_name=name)
+    return dict(type="TimmBackbone", model_name=name, class_token=None)

@@ -97,6 +97,7 @@ def evaluate_keypoints(
             "objects": len(crops),
             "data": crops.identity(),
         },
+        **frozen.facts(),
     )
 
 

@@ -139,6 +139,7 @@ def evaluate_localization(
             "objects_outside": outside,
             "unreadable": unreadable,
         },
+        **frozen.facts(),
     )
 
 

@@ -94,6 +94,7 @@ def evaluate_many_shot(
         score=METRICS[metric](logits, truth),
         val={f"{l2:g}": value for l2, value in val.items()},
         fit={"l2": final.l2, "converged": final.converged, "loss": final.loss},
+        **frozen.facts(),
     )
 
 

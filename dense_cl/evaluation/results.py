@@ -9,8 +9,10 @@ are not 0, as [true class, predicted class, count].
 import errno
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from torch import Tensor
 from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer.weights_file import replacing
+
+_LIBRARIES = ("timm", "numpy", "scipy", "PIL", "cv2", "mmcv", "mmdet", "mmseg")
 
 
 def make_result(
@@ -44,9 +48,17 @@ def make_result(
         "scores": dict(scores),
         **more,
         "settings": dict(settings),
-        "versions": versions(),
+        "versions": library_versions(),
         "records": list(records),
     }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that a result was made with."""
+    found = {name: str(sys.modules[name].__version__) for name in _LIBRARIES if name in sys.modules}
+    if "pycocotools" in sys.modules:  # which does not say itself
+        found["pycocotools"] = version("pycocotools")
+    return versions() | found
 
 
 def check_writable(file: str | Path) -> None:

@@ -119,4 +119,5 @@ def evaluate_retrieval(
         },
         iou=iou_by_class(scores, classes),
         patches=len(remembered.shares_MK),
+        **frozen.facts(),
     )

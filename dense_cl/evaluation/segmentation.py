@@ -128,6 +128,7 @@ def evaluate_segmentation(
             "converged": fit.converged,
             "evaluations": fit.evaluations,
         },
+        **frozen.facts(),
     )
 
 

@@ -1,6 +1,6 @@
 """The comparison of methods over tasks, as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dense_cl.errors import DenseCLError, nearest
@@ -16,6 +16,7 @@ def compare(
     control: str | None = None,
     scores: Sequence[str] | str = (),
     alpha: float = ALPHA,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Compare every method with a control on every task, corrected for all these questions at once.
 
@@ -25,6 +26,7 @@ def compare(
         scores: which to compare; by default the first of each task.
         alpha: level of the whole page: the chance that any of its verdicts claims a difference
             that is none.
+        progress: called with a line of text before each task.
 
     Returns:
         ``control``, ``alpha``, ``power``, ``questions`` (how many comparisons were corrected for),
@@ -45,7 +47,9 @@ def compare(
         names = {name for result in results for name in result.scores}
         raise DenseCLError(f"no result has a score '{unknown[0]}'.{nearest(unknown[0], names)}")
     tasks, pending = [], []
-    for task in dict.fromkeys(result.task for result in results):
+    asked = list(dict.fromkeys(result.task for result in results))
+    for number, task in enumerate(asked, start=1):
+        progress(f"task {number} of {len(asked)}: {task}")
         here = [result for result in results if result.task == task]
         present = list(dict.fromkeys(name for result in here for name in result.scores))
         for score in [name for name in present if name in scores] if scores else present[:1]:
@@ -120,7 +124,23 @@ def _notes(
             notes.append(f"{task}: not compared, all results are of the control {control}")
         elif absent:
             notes.append(f"{task}: no result is of {', '.join(absent)}")
+        if architectures := _architectures(here):
+            notes.append(
+                f"{task}: architectures differ ({architectures}), which may be what a difference "
+                "comes from"
+            )
     return notes
+
+
+def _architectures(results: Sequence[Result]) -> str:
+    """Name the methods of each architecture, where results say of several."""
+    methods: dict[str, dict[str, None]] = {}
+    for result in results:
+        if name := result.content.get("backbone_architecture"):
+            methods.setdefault(str(name), {})[result.method] = None
+    if len(methods) < 2:
+        return ""
+    return "; ".join(f"{name}: {', '.join(found)}" for name, found in methods.items())
 
 
 def _described(name: str, runs: Any, alpha: float) -> dict[str, Any]:

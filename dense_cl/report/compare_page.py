@@ -177,8 +177,17 @@ def _settings(results: Sequence[Result]) -> list[str]:
 
 
 def _runs(results: Sequence[Result]) -> str:
-    rows = [(r.method, r.task, r.seed, str(r.content["backbone"]), str(r.file)) for r in results]
-    return html.table(("method", "task", "seed", "backbone", "result"), rows)
+    rows = [
+        (r.method, r.task, r.seed, str(r.content["backbone"]), _weights(r), str(r.file))
+        for r in results
+    ]
+    return html.table(("method", "task", "seed", "backbone", "weights", "result"), rows)
+
+
+def _weights(result: Result) -> str:
+    """Return what tells the weights of a run from others, whatever their file is called."""
+    found = result.content.get("backbone_fingerprint") or result.content.get("backbone_sha256")
+    return str(found)[:16] if found else "–"
 
 
 def _commands(results: Sequence[Result], compared: Mapping[str, Any]) -> list[str]:

@@ -145,7 +145,7 @@ def result_hook(
         "mixed_precision": cfg.optim_wrapper.type != "OptimWrapper",
         "options": {k: v for k, v in options.items() if not k.startswith(_NO_SETTINGS)},
     }
-    about = {key: facts[key] for key in ("backbone", "seed", "pretrained")}
+    about = {key: facts[key] for key in ("backbone", "backbone_sha256", "seed", "pretrained")}
     about |= {} if command is None else {"command": command}
     task = f"{kind} on {data_name(splits['val'].file)}{share}{frozen}"
     return WriteResult(Path(cfg.work_dir) / "result.json", task, about, settings)

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from dense_cl.engine.config import load_config, merge_options
 from dense_cl.errors import DenseCLError
 from dense_cl.transfer import detection_config as rules
 from dense_cl.transfer.options_check import check_options
-from dense_cl.transfer.weights_file import read_weights
+from dense_cl.transfer.weights_file import TORCHVISION, read_weights, torchvision_file
 
-RANDOM, TORCHVISION = "random", "torchvision"
+RANDOM = "random"
 # What weights without a metadata block are taken to be trained with, as torchvision's are.
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], channel_order="RGB")
 _COMMANDS = {"mmdet": "dense-cl finetune", "mmseg": "dense-cl evaluate segmentation-fine-tuning"}
@@ -109,18 +108,5 @@ def _file(backbone: str | Path, cfg: Config) -> Path | None:
 
 def _torchvision_file(cfg: Config) -> Path:
     """Return torchvision's ImageNet weights of the config's ResNet from the local cache."""
-    from torchvision.models import get_model_weights
-
-    depth = cfg.model.backbone.get("depth")
-    if not cfg.model.backbone.type.endswith("ResNet") or depth is None:
-        raise DenseCLError(
-            f"--backbone torchvision is for ResNets; this config has a {cfg.model.backbone.type}."
-        )
-    url = get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    if not file.is_file():
-        raise DenseCLError(
-            f"--backbone torchvision needs '{file}', which is not there, and nothing is downloaded"
-            f" during a run. Put {url} there."
-        )
-    return file
+    backbone = cfg.model.backbone
+    return torchvision_file(backbone.get("depth") if backbone.type.endswith("ResNet") else None)

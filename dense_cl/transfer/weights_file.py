@@ -23,6 +23,7 @@ from dense_cl.errors import DenseCLError
 
 FORMAT = "dense_cl.backbone"
 DETECTOR_PARTS = "detector_parts"  # in the metadata
+TORCHVISION = "torchvision"  # in place of a file
 
 # Where the encoder sits in the files that are understood: prefix of its keys, who writes them so.
 # The longest prefix that occurs wins over those it begins with; two that are unrelated are refused.
@@ -227,3 +228,27 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())  # or a power cut may leave the name without the content
         os.replace(temporary, path)
+
+
+def torchvision_file(depth: int | None) -> Path:
+    """Return torchvision's ImageNet weights of a ResNet from the local cache.
+
+    Raises:
+        DenseCLError: there are none of this depth, or the file is not there.
+    """
+    from torchvision.models import get_model_weights
+
+    try:
+        url = get_model_weights(f"resnet{depth}").IMAGENET1K_V1.url
+    except ValueError:
+        raise DenseCLError(
+            "--backbone torchvision is for ResNets of 18, 34, 50, 101 or 152 layers; others are "
+            "files."
+        ) from None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    if not file.is_file():
+        raise DenseCLError(
+            f"--backbone torchvision needs '{file}', which is not there, and nothing is downloaded"
+            f" during a run. Put {url} there."
+        )
+    return file

@@ -170,6 +170,15 @@ def test_logits_that_are_no_numbers_cost_only_their_rate(monkeypatch) -> None:
     assert list(result["val"]) == ["0.01, 0"] and result["fit"]["rate"] == 0.01
 
 
+def test_long_trainings_say_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dense_cl.evaluation.classifier_training._SECONDS", 0)
+    lines: list[str] = []
+    evaluate_fine_tuning(Tiny(), splits(), "top-1", RECIPE, [0.01], [0.0], lines.append)
+    steps = [line for line in lines if line.startswith("step ")]
+    assert len(steps) == RECIPE.steps
+    assert steps[-1].startswith(f"step {RECIPE.steps} of {RECIPE.steps}, 0 s left, loss ")
+
+
 def test_a_rate_that_diverges_costs_only_itself() -> None:
     lines: list[str] = []
     rates = [1e30, 0.01]

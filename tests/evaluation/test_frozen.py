@@ -1,5 +1,6 @@
 """Which backbones are taken, and what those that are not are told."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,17 @@ def test_any_timm_model_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 7])
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "mobilenetv3_small_050"])
-def test_layers_behind_the_last_map_are_left_out(tmp_path: Path, name: str, classes: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vit_tiny_patch16_224", {"global_pool": "avg"}), ("mobilenetv3_small_050", {})],
+)
+def test_layers_behind_the_last_map_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict, classes: int
+) -> None:
     import timm
 
-    model = timm.create_model(name, num_classes=classes)
+    model = timm.create_model(name, num_classes=classes, **options)
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, **options))
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     frozen = FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:{name}")
     images = torch.cat([IMAGES.repeat(1, 4, 4, 1)[:, :224, :224]])
@@ -61,6 +68,52 @@ def test_layers_behind_the_last_map_are_left_out(tmp_path: Path, name: str, clas
     torch.save(model.state_dict() | {"blocks.0.more": torch.ones(1)}, tmp_path / "weights.pth")
     with pytest.raises(DenseCLError, match=r"1 unexpected.*First unexpected: blocks\.0\.more"):
         FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:{name}")
+
+
+def test_a_transformer_is_seen_as_its_own_classifier_sees_it(tmp_path: Path) -> None:
+    """The class token behind the final norm, which the patches of dense tasks go through too."""
+    import timm
+
+    name = "vit_tiny_patch16_224"
+    model = timm.create_model(name, num_classes=7).eval()
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    frozen = FrozenBackbone.load(f"{tmp_path / 'weights.pth'}:{name}")
+    inputs = frozen.normalised(IMAGES.repeat(1, 4, 4, 1)[:, :224, :224])
+    with torch.no_grad():
+        tokens = model.forward_features(inputs)
+    images = IMAGES.repeat(1, 4, 4, 1)[:, :224, :224]
+    torch.testing.assert_close(frozen.pooled(images), tokens[:, 0], rtol=1e-3, atol=1e-3)
+    patches = frozen.stages(images)[-1].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(patches, tokens[:, 1:], rtol=1e-3, atol=1e-3)
+    assert frozen.facts()["backbone_architecture"] == f"{name}, 5,524,416 parameters"
+
+
+def test_names_of_timms_weights_bring_their_normalisation(tmp_path: Path) -> None:
+    """A name of the model alone does not: files of others have its keys, too."""
+    import timm
+
+    name, weights = "vit_tiny_patch16_224", tmp_path / "weights.pth"
+    torch.save(timm.create_model(name).state_dict(), weights)
+    published = FrozenBackbone.load(f"{weights}:{name}.augreg_in21k_ft_in1k")
+    assert published.mean.tolist() == published.std.tolist() == [127.5] * 3
+    assert FrozenBackbone.load(f"{weights}:{name}").mean.tolist() == pytest.approx(
+        [123.675, 116.28, 103.53]
+    )
+
+
+def test_torchvisions_weights_by_name(
+    resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(DenseCLError, match=r"needs '.*resnet50-0676ba61\.pth', which is not there"):
+        FrozenBackbone.load("torchvision:resnet50")
+    with pytest.raises(DenseCLError, match="is for ResNets of 18, 34"):
+        FrozenBackbone.load("torchvision:vit_tiny_patch16_224")
+    (tmp_path / "checkpoints").mkdir()
+    file = resnet.rename(tmp_path / "checkpoints" / "resnet18-f37072fd.pth")
+    names = (file, "torchvision", "torchvision:resnet18")
+    assert len({FrozenBackbone.load(name).fingerprint for name in names}) == 1
+    assert FrozenBackbone.load(file).fingerprint != FrozenBackbone.load("random", 1).fingerprint
 
 
 def test_depths_that_only_timm_has() -> None:

@@ -329,7 +329,7 @@ def test_wrong_sets_are_named(tmp_path: Path) -> None:
         one = transform_sets(source, [0], "hue", 4, 16)
         evaluate_invariance(Average(), {"hue": one}, None, {})
     photos(tmp_path / "few" / "one", 3)
-    with pytest.raises(DenseCLError, match="1 folders of two images"):
+    with pytest.raises(DenseCLError, match="1 sets of two images"):
         folder_sets(tmp_path / "few", 16)
 
 

@@ -69,6 +69,24 @@ def test_what_is_left_out_is_said(write: Write, tmp_path: Path, capsys: Any) -> 
     assert "t3: not compared, it has no score knn or linear" in capsys.readouterr().out
 
 
+def test_other_architectures_are_said(write: Write) -> None:
+    values = np.linspace(0, 1, 60)
+
+    def notes(*architectures: str | None) -> list[str]:
+        results = read_results(
+            [
+                str(write(name, 0, values, "t", backbone_architecture=found))
+                for name, found in zip("efg", architectures, strict=False)
+            ]
+        )
+        return compare(results)["notes"]
+
+    small, large = "ResNet, 11 parameters", "ResNet, 23 parameters"
+    assert notes(small, small) == notes(small, None) == []
+    (note,) = notes(small, large, small)
+    assert note.startswith(f"t: architectures differ ({small}: e, g; {large}: f), which may be")
+
+
 def test_a_score_has_to_be_in_all_results_of_a_task(write: Write) -> None:
     values = np.linspace(0, 1, 60)
     over = {"knn": 0.5, "over_500": {"mean_iou": 0.4}}

@@ -92,6 +92,8 @@ def test_every_layer_of_the_backbone_starts_from_the_file_and_trains(
     assert written["train"]["images"] == 6 and len(written["backbone_sha256"]) == 64
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["settings"]["iterations"] == 2 and len(result["records"]) == 6
+    assert result["backbone_sha256"] == written["backbone_sha256"]
+    assert {"torch", "numpy", "mmcv", "mmdet", "pycocotools"} <= result["versions"].keys()
     assert all((tmp_path / r["pictures"][kind]).is_file() for r in result["records"]
                for kind in r["pictures"])  # fmt: skip
     assert metrics.keys() <= result["scores"].keys()

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dense_cl.engine.state import versions
 from dense_cl.errors import DenseCLError
 from dense_cl.evaluation.frozen import RANDOM, open_backbone, untrained
 from dense_cl.evaluation.invariance.firing import firing_rates
 from dense_cl.evaluation.invariance.image_sets import ImageSets
 from dense_cl.evaluation.invariance.set_features import set_features
 from dense_cl.evaluation.invariance.whitening import Whitening, cosines_within
+from dense_cl.evaluation.results import library_versions
 from dense_cl.evaluation.statistics import Runs, summary
 
 TOP = (10, 25)  # neurons of the firing-rate score
@@ -101,8 +101,9 @@ def evaluate_invariance(
         "nulls": nulls,
         "curves": curves,
         "shrinkage": whitenings[""].shrinkage,
+        **frozen.facts(),
         "settings": dict(settings),
-        "versions": versions(),
+        "versions": library_versions(),
     }
 
 

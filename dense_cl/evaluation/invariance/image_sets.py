@@ -1,6 +1,7 @@
 """Sets of pictures that differ in one thing: rendered, or found in folders."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,43 +72,76 @@ def scene_sets(factor: str, count: int, steps: int, size: int, seed: int = 0) ->
     return ImageSets(tuple(f"scene {index:06d}" for index in range(count)), load, stamp=stamp)
 
 
-def folder_sets(folder: str | Path, size: int) -> ImageSets:
-    """Read a folder with a subfolder for each object, as ALOI has; or class/object/images.
+def folder_sets(folder: str | Path, size: int, group: str | None = None) -> ImageSets:
+    """Read a folder with a subfolder for each object, or class/object/images.
 
     Sets of a single picture are left out.
 
     Args:
-        folder: the images lie in it one or two levels deep.
+        folder: the images lie in it one or two levels deep; with ``group`` anyhow.
         size: side of the central squares that are looked at.
+        group: regular expression, searched for in each path below ``folder``: what its groups
+            match is the name of the set, and the group ``(?P<class>...)``, if any, the class.
 
     Raises:
-        DenseCLError: no such folder, images beside the sets, or fewer than two sets.
+        DenseCLError: no such folder, images beside the sets, fewer than two sets, or a ``group``
+            that is none or does not occur in a path.
     """
     source = FolderSource(folder)
-    members: dict[Path, list[int]] = {}
-    for index in range(len(source)):
-        members.setdefault(Path(source.relative_name(index)).parent, []).append(index)
-    depths = {len(place.parts) for place in members}
-    if depths not in ({1}, {2}):
-        found = ", ".join(f"'{place}'" for place in sorted(members)[:3])
+    names = [Path(source.relative_name(index)).as_posix() for index in range(len(source))]
+    # Of each picture the parts of its set's name, the class first if there are any.
+    parts = _matched(names, group) if group else [Path(name).parent.parts for name in names]
+    depths = {len(each) for each in parts}
+    if not group and depths not in ({1}, {2}):
+        places = sorted({"/".join(each) or "." for each in parts})[:3]
+        found = ", ".join(f"'{place}'" for place in places)
         raise DenseCLError(
             f"'{folder}' has images in folders of {sorted(depths)} levels ({found}, ...). Sets are "
-            "one folder for each object, or class/object, and no image lies beside them."
+            "one folder for each object, or class/object, and no image lies beside them; --group "
+            "makes sets of other names."
         )
-    places = [place for place, indices in members.items() if len(indices) > 1]
-    if len(places) < 2:
+    members: dict[tuple[str, ...], list[int]] = {}
+    for index, each in enumerate(parts):
+        members.setdefault(each, []).append(index)
+    sets = [each for each, indices in members.items() if len(indices) > 1]
+    if len(sets) < 2:
         raise DenseCLError(
-            f"'{folder}' has {len(places)} folders of two images or more; two sets are needed."
+            f"'{folder}' has {len(sets)} sets of two images or more; two sets are needed."
         )
 
     def load(index: int) -> Tensor:
-        pictures = [source.load(member) for member in members[places[index]]]
+        pictures = [source.load(member) for member in members[sets[index]]]
         return torch.from_numpy(np.stack([central_square(p, size) for p in pictures]))
 
-    classes = tuple(place.parts[0] for place in places) if depths == {2} else ()
-    names = tuple(place.as_posix() for place in places)
-    stamp = f"sets of {source.stamp()}, {size} px"
-    return ImageSets(names, load, classes, stamp=stamp, fingerprint=source.fingerprint())
+    has_classes = "(?P<class>" in group if group else depths == {2}
+    classes = tuple(each[0] for each in sets) if has_classes else ()
+    stamp = f"sets of {source.stamp()}, {group or 'folders'}, {size} px"
+    return ImageSets(
+        tuple("/".join(each) for each in sets),
+        load,
+        classes,
+        stamp=stamp,
+        fingerprint=source.fingerprint(),
+    )
+
+
+def _matched(names: Sequence[str], group: str) -> list[tuple[str, ...]]:
+    """Return what the groups of an expression match in each name, that of the class first."""
+    try:
+        pattern = re.compile(group)
+    except re.error as error:
+        raise DenseCLError(f"--group '{group}' is no regular expression: {error}.") from None
+    if not pattern.groups:
+        raise DenseCLError(f"--group '{group}' has no group; put (...) around what names a set.")
+    first = pattern.groupindex.get("class")
+    order = sorted(range(1, pattern.groups + 1), key=lambda number: number != first)
+    matched = []
+    for name in names:
+        found = pattern.search(name)
+        if found is None:
+            raise DenseCLError(f"--group '{group}' does not match '{name}'.")
+        matched.append(tuple(found[number] or "" for number in order))
+    return matched
 
 
 def reference_sets(source: ImageSource, size: int) -> ImageSets:

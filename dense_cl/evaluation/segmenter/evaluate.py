@@ -71,8 +71,6 @@ def evaluate_segmentation_fine_tuning(
     if (train is None) != (test is None):
         raise DenseCLError("photos and masks to train on and to test on belong together.")
     import_mmseg()
-    import mmcv
-    import mmseg
 
     cfg, start = open_recipe(
         config, backbone, "mmseg", seed, work_dir, resume, amp, cfg_options, launcher
@@ -113,7 +111,7 @@ def evaluate_segmentation_fine_tuning(
     for record in records:
         record["image"] = below[record["image"]]
     scores = plain_scores(counts.scores()) if counts else {}
-    result = make_result(
+    return make_result(
         TASK,
         start.name,
         seed,
@@ -137,8 +135,6 @@ def evaluate_segmentation_fine_tuning(
         pretrained=pretrained,
         seconds=seconds,
     )
-    result["versions"] |= {"mmcv": mmcv.__version__, "mmseg": mmseg.__version__}
-    return result
 
 
 def _below_root(files: Sequence[str]) -> list[str]:

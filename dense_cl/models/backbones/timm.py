@@ -33,7 +33,8 @@ class TimmBackbone(nn.Module):
         pyramid: resample the maps to strides 4, 8, 16 and 32 without any parameters, for models
             whose maps all have one stride (plain vision transformers) under a feature pyramid.
         class_token: represent an image by the class token behind the model's final norm, which
-            then applies to the last map too. For vision transformers that have one.
+            then applies to the last map too. For vision transformers that have one; None for "if
+            the model's own classifier looks at it".
         sync_bn: synchronise batch norm over processes.
         **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
             take images of varying size are built so.
@@ -56,7 +57,7 @@ class TimmBackbone(nn.Module):
         out_indices: Sequence[int] | None = None,
         pretrained: bool = False,
         pyramid: bool = False,
-        class_token: bool = False,
+        class_token: bool | None = False,
         sync_bn: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -75,6 +76,13 @@ class TimmBackbone(nn.Module):
             )
         indices = sorted({index % levels for index in wanted})
         whole = frozenset(model.state_dict())
+        if class_token is None:
+            class_token = (
+                getattr(model, "global_pool", "") == "token"
+                and getattr(model, "cls_token", None) is not None
+                and hasattr(model, "num_prefix_tokens")
+                and indices[-1] == levels - 1
+            )
         self.class_token = class_token
         if class_token and (getattr(model, "cls_token", None) is None or indices[-1] < levels - 1):
             raise DenseCLError(
