@@ -29,6 +29,7 @@ from dense_cl.commands.evaluate_options import (
     size,
     whole,
 )
+from dense_cl.commands.evaluate_several import each_run
 from dense_cl.errors import DenseCLError
 
 
@@ -71,19 +72,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_task(tasks: Any, name: str, summary: str) -> argparse.ArgumentParser:
     """Add a task with the options that all have."""
     task = tasks.add_parser(name, help=summary, description=summary)
+    # A segmenter's recipe is named without an option, which could stand behind these.
+    many: dict[str, Any] = {} if name == "segmentation-fine-tuning" else {"nargs": "+"}
     task.add_argument(
         "--backbone",
         required=True,
+        **many,
         metavar="FILE",
-        help="exported backbone, FILE:ARCH, 'random', or 'random:resnet50'",
+        help="exported backbone, FILE:ARCH, 'torchvision:resnet50', 'random', or 'random:resnet50'"
+        + ("; several, also with {seed} for all of --seed, need --out DIR" if many else ""),
     )
     task.add_argument(
         "--seed",
         type=seed,
-        default=0,
-        help="of the pretraining, or of random weights",
+        default=[0] if many else 0,
+        **many,
+        help="of the pretraining, or of random weights (0)",
     )
-    task.add_argument("--out", metavar="JSON", help="where to write the result")
+    task.add_argument(
+        "--out",
+        metavar="JSON",
+        help="where to write the result" + ("; a folder for several" if many else ""),
+    )
     return task
 
 
@@ -127,11 +137,12 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the scores and write them."""
     from dense_cl.evaluation.results import check_writable, write_result
 
-    if args.out:
-        check_writable(args.out)
-    result = args.evaluate(args) | {"command": args.command_line}
-    if args.out:
-        write_result(result, args.out)
+    for one in each_run(args) if isinstance(args.backbone, list) else [args]:
+        if one.out:
+            check_writable(one.out)
+        result = one.evaluate(one) | {"command": one.command_line}
+        if one.out:
+            write_result(result, one.out)
     return 0
 
 
