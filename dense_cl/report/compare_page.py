@@ -7,6 +7,7 @@ from typing import Any
 
 from dense_cl.report import html
 from dense_cl.report.compare_file import Result, flat
+from dense_cl.report.compare_invariance import nulls, sweeps
 from dense_cl.report.compare_pictures import pictures
 from dense_cl.report.plots import Interval, intervals
 
@@ -39,7 +40,7 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
     drawn_of: set[str] = set()
     for entry in tasks:
         here = [result for result in results if result.task == entry["task"]]
-        parts = [*_scores(entry), *_differences(entry, compared)]
+        parts = [*_scores(entry), *_differences(entry, compared), *nulls(here, entry["score"])]
         if entry["task"] not in drawn_of:
             drawn_of.add(entry["task"])
             parts += [
@@ -55,6 +56,7 @@ def comparison_page(compared: Mapping[str, Any], results: Sequence[Result]) -> s
             names = dict.fromkeys(name for result in here for name in result.scores)
             others = [name for name in names if name != entry["score"]]
             parts += [_other_scores(here, others)] if others else []
+            parts += sweeps(here)
         blocks.append(html.section(f"{entry['task']}: {entry['score']}", *parts))
     blocks.append(html.section("How it was compared", html.paragraph(_METHOD), _level(compared)))
     blocks.append(html.section("Settings", *_settings(results)))

@@ -45,7 +45,9 @@ def test_a_result_for_each_goes_to_compare(work: Path, capsys: pytest.CaptureFix
     found = {(result["backbone"], result["seed"]) for result in results}
     files = {(ours.replace("{seed}", str(seed)), seed) for seed in (1, 2)}
     assert found == {("random", 1), ("random", 2), *files, (fixed, 1)} and len(results) == 5
-    assert len({result["backbone_fingerprint"] for result in results}) == 4  # the last is the third again
+    assert (
+        len({result["backbone_fingerprint"] for result in results}) == 4
+    )  # the last is the third again
     capsys.readouterr()
     random = [str(out / "few-shot" / f"random_seed{seed}.json") for seed in (1, 2)]
     ours_alone = [str(file) for file in (out / "few-shot").glob("*backbone.pth_seed*")]
