@@ -140,17 +140,17 @@ class FileSource(ImageSource):
         return digest.hexdigest()[:16]
 
     def stamp(self) -> str:
-        """Return 64 hexadecimal digits over path, size and time of change of every file.
+        """Return 64 hexadecimal digits over path, size and times of change of every file.
 
-        A file that is written over keeps neither its time nor, as a rule, its size; reading all
-        files to be surer would take as long as decoding them.
+        A program that copies a file over another can set back the time at which its content
+        changed, but not that of its inode, which no program sets.
         """
         digest = hashlib.sha256()
         for index in range(len(self)):
             name = os.path.abspath(self.name(index))
             try:
                 status = os.stat(name)
-                found = f"{status.st_size} {status.st_mtime_ns}"
+                found = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
             except OSError:
                 found = "missing"
             digest.update(os.fsencode(f"{name}\0{found}\n"))
