@@ -120,12 +120,13 @@ def main() -> None:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="train detectors and FCN for fewer steps; give it a --work-dir of its own",
+        help="train detectors and FCN for fewer steps",
     )
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/transfer_table"))
+    parser.add_argument("--work-dir", type=Path, help="(work_dirs/transfer_table, or ..._short)")
     parser.add_argument("--out", type=Path, metavar="JSON")
     args = parser.parse_args()
-
+    if args.work_dir is None:
+        args.work_dir = Path(f"work_dirs/transfer_table{'_short' if args.short else ''}")
     for task in args.tasks:
         if getattr(args, data_of(task)) is None:
             parser.error(f"task {task} needs --{data_of(task).replace('_', '-')} DIR")
@@ -187,7 +188,7 @@ def run_part(method: str, seed: int, args: argparse.Namespace) -> None:
 
 def command() -> str:
     """Return what makes the whole table, for the results: this command without ``--only``."""
-    words = list(sys.argv)
+    words = [word for word in sys.argv if not word.startswith("--only=")]
     if "--only" in words:
         at = words.index("--only")
         del words[at : at + 2]

@@ -47,8 +47,8 @@ class FrozenBackbone:
         ARCH is ``resnet18`` (the default), another ResNet, or the name of a timm model. A file of
         dense_cl says what it is, and a ResNet with torchvision's keys can be told; for any other
         write ``FILE:ARCH``. ``torchvision:resnet50`` is the file of torchvision's ImageNet weights
-        in the local cache. A file that says nothing of its normalisation gets the published one
-        where ARCH names weights of timm, not only a model (``vit_base_patch16_224.dino``), and
+        in the local cache. What says nothing of its normalisation gets the published one where
+        ARCH names weights of timm, not only a model (``vit_base_patch16_224.dino``), and
         ImageNet's otherwise.
 
         Raises:
@@ -60,6 +60,7 @@ class FrozenBackbone:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 module = build_backbone(_architecture(architecture or "resnet18"))
+            _add_normalization(module, architecture)
             return cls.wrap(module)
         return cls.wrap(_from_file(str(backbone)))
 
@@ -112,10 +113,8 @@ class FrozenBackbone:
 
     def facts(self) -> dict[str, Any]:
         """Return what a result must say of the backbone besides its name."""
-        count = sum(parameter.numel() for parameter in self.module.parameters())
-        name = getattr(self.module, "model_name", type(self.module).__name__)
         return {
-            "backbone_architecture": f"{name}, {count:,} parameters",
+            "backbone_architecture": _name_of(self.module),
             "backbone_fingerprint": self.fingerprint,
             "backbone_normalization": {"mean": self.mean.tolist(), "std": self.std.tolist()},
         }
@@ -263,13 +262,32 @@ def _build(text: str) -> tuple[nn.Module, str]:
             f"'{file}:resnet18' or '{file}:vit_small_patch16_224'; timm's names are known."
         )
     else:
-        module = build_backbone(_architecture(architecture or f"resnet{depth}"))
-    published = getattr(getattr(module, "model", None), "pretrained_cfg", {})
+        cfg = _architecture(architecture or f"resnet{depth}")
+        if "norm.weight" not in weights.state_dict:  # as a pretraining here may leave it out
+            cfg.pop("class_token", None)
+        module = build_backbone(cfg)
+    _add_normalization(module, architecture)
     if "normalization" in weights.meta:
         module.normalization = dict(weights.meta["normalization"])
-    elif "." in architecture and {"mean", "std"} <= published.keys():
-        module.normalization = {k: [255 * v for v in published[k]] for k in ("mean", "std")}
     return module, file
+
+
+def _name_of(module: nn.Module) -> str:
+    """Return what tells architectures apart, and is the same for two files of one."""
+    depth = resnet_depth(module.state_dict())
+    name = str(getattr(module, "model_name", "")).partition(".")[0]
+    if not name:
+        count = sum(parameter.numel() for parameter in module.parameters())
+        name = f"resnet{depth}" if depth else f"{type(module).__name__}, {count:,} parameters"
+    grouped = any(isinstance(part, nn.GroupNorm) for part in module.modules())
+    return f"{name} with group norm" if depth and grouped else name
+
+
+def _add_normalization(module: Any, architecture: str) -> None:
+    """Say what timm publishes, where a name of its weights was given and no file says it."""
+    published = getattr(getattr(module, "model", None), "pretrained_cfg", {})
+    if "." in architecture and {"mean", "std"} <= published.keys():
+        module.normalization = {k: [255 * v for v in published[k]] for k in ("mean", "std")}
 
 
 def _architecture(name: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _version(weights: str) -> tuple[int, ...]:
     if _is_random(weights):
         return ()
     found = Path(weights).expanduser().stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @lru_cache(maxsize=1)

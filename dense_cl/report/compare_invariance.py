@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dense_cl.report import html
 from dense_cl.report.compare_file import Result
@@ -13,7 +14,11 @@ from dense_cl.report.plots import Panel, curves
 def nulls(results: Sequence[Result], score: str) -> list[str]:
     """Return a table of the score beside its nulls, if results of one task have any."""
     of_each = [
-        {name: each.get("scores", {}).get(score) for name, each in _named(result, "nulls").items()}
+        {
+            name: each["scores"].get(score)
+            for name, each in _named(result, "nulls").items()
+            if isinstance(each, Mapping) and isinstance(each.get("scores"), Mapping)
+        }
         for result in results
     ]
     names = list(dict.fromkeys(name for found in of_each for name in found))
@@ -33,24 +38,27 @@ def sweeps(results: Sequence[Result]) -> list[str]:
 
     A transform without strengths, such as a mirror, has only its score.
     """
-    by_group: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    # Strengths -> cosines of every run, by transform and method.
+    found: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
     for result in results:
         for group, curve in _named(result, "curves").items():
-            if len(curve["strength"]) > 1:
-                by_group.setdefault(group, {}).setdefault(result.method, []).append(curve)
-    if not by_group:
-        return []
+            points = _points(curve)
+            if points is not None:
+                found.setdefault(group, {}).setdefault(result.method, []).append(points)
     panels = [
         Panel(
             group,
             {
-                method: (found[0]["strength"], np.mean([each["cosine"] for each in found], axis=0))
-                for method, found in by_method.items()
+                method: tuple(np.mean(runs, axis=0).tolist())
+                for method, runs in by_method.items()
+                if len({run.shape for run in runs}) == 1
             },
             xlabel="strength",
         )
-        for group, by_method in by_group.items()
+        for group, by_method in found.items()
     ]
+    if not panels:
+        return []
     return [
         html.figure(
             curves(panels),
@@ -58,6 +66,16 @@ def sweeps(results: Sequence[Result]) -> list[str]:
             "cosine over the strength of each transform",
         )
     ]
+
+
+def _points(curve: Any) -> NDArray[np.float64] | None:
+    """Return strengths and cosines, (2, K), if there are several and all are numbers."""
+    try:
+        points = np.array([curve["strength"], curve["cosine"]], dtype=np.float64)
+    except (TypeError, KeyError, ValueError):
+        return None
+    several = points.ndim == 2 and points.shape[1] > 1
+    return points if several and np.isfinite(points).all() else None
 
 
 def _named(result: Result, key: str) -> Mapping[str, Any]:

@@ -188,8 +188,10 @@ def _runs(results: Sequence[Result]) -> str:
 
 def _weights(result: Result) -> str:
     """Return what tells the weights of a run from others, whatever their file is called."""
-    found = result.content.get("backbone_fingerprint") or result.content.get("backbone_sha256")
-    return str(found)[:16] if found else "–"
+    for kind in ("fingerprint", "sha256"):
+        if found := result.content.get(f"backbone_{kind}"):
+            return f"{kind} {str(found)[:16]}"
+    return "–"
 
 
 def _commands(results: Sequence[Result], compared: Mapping[str, Any]) -> list[str]:

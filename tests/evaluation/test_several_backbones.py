@@ -49,9 +49,8 @@ def test_a_result_for_each_goes_to_compare(work: Path, capsys: pytest.CaptureFix
         len({result["backbone_fingerprint"] for result in results}) == 4
     )  # the last is the third again
     capsys.readouterr()
-    random = [str(out / "few-shot" / f"random_seed{seed}.json") for seed in (1, 2)]
-    ours_alone = [str(file) for file in (out / "few-shot").glob("*backbone.pth_seed*")]
-    assert main(["compare", *ours_alone, *random, "--control", "random"]) == 0
+    of_both = [str(f) for n in ("random_*", "*backbone.pth_*") for f in out.glob(f"few-shot/{n}")]
+    assert main(["compare", *of_both, "--control", "random"]) == 0
     assert "between ours and random" in capsys.readouterr().out
 
 
@@ -68,3 +67,22 @@ def test_nothing_is_done_before_all_can_be(
     assert evaluate(work, "--backbone", missing, "--seed", "1", "3", "--out", str(work / "r")) == 2
     assert "ours_seed3/backbone.pth' is not a file" in capsys.readouterr().err
     assert not (work / "r").exists()
+    once = ["--backbone", str(work / "ours_seed1" / "backbone.pth"), "--seed", "1", "2"]
+    assert evaluate(work, *once, "--out", str(work / "r.json")) == 2
+    assert "is the same for all of them. Write {seed}" in capsys.readouterr().err
+
+
+def test_results_of_another_command_stay(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--backbone", "random", "--seed", "1", "2", "--out", str(work / "r")]
+    assert evaluate(work, *options) == 0
+    assert evaluate(work, *options) == 0  # again
+    capsys.readouterr()
+    assert evaluate(work, *options, "--draw-seed", "3") == 2
+    assert "_seed1.json' is of another command. Delete it, or" in capsys.readouterr().err
+
+
+def test_pages_of_one_backbone_are_refused(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = ["evaluate", "localization", "--annotations", "a.json", "--report", "page.html"]
+    seeds = ["--backbone", "random", "--seed", "1", "2", "--out", str(work / "r")]
+    assert main([*task, *seeds]) == 2
+    assert "--report is a page of one backbone and seed" in capsys.readouterr().err

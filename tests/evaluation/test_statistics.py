@@ -293,7 +293,7 @@ def test_a_checkpoint_hardly_differs_from_its_copy_on_other_images():
         here, there = (Runs.of_values((0,), rng.random((1, 300)) < 0.6) for _ in range(2))
         low, high = difference(here, there, resamples=100).estimate.interval()
         shown += low > 0 or high < 0
-    assert shown <= 9  # of 100 at a level of 5 %: 10 or more with a probability of 3 %
+    assert 1 <= shown <= 9  # of 100 at a level of 5 %: 10 or more with a probability of 3 %
 
 
 @pytest.mark.parametrize(("seeds", "of_seed"), [(1, 0.0), (3, 0.03), (5, 0.03)])

@@ -8,6 +8,7 @@ import numpy as np
 from dense_cl.cli import main
 from dense_cl.report.compare_invariance import nulls, sweeps
 from dense_cl.report.compare_results import read_results
+from tests.report.conftest import Write
 
 
 def test_chance_stands_beside_the_score(tmp_path: Path) -> None:
@@ -31,6 +32,18 @@ def test_chance_stands_beside_the_score(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert main(["compare", str(tmp_path / "out"), "--out", str(page)]) == 0
     assert table in page.read_text() and figure in page.read_text()
+
+
+def test_what_others_write_there_is_passed_over(write: Write) -> None:
+    values = np.linspace(0, 1, 60)
+    for content in (
+        {"nulls": {"permuted": 0.1}, "curves": {"hue": [1, 2]}},
+        {"nulls": {"permuted": {"scores": None}}, "curves": {"hue": {"strength": [1, 2]}}},
+        {"nulls": 3, "curves": {"hue": {"strength": [1, 2], "cosine": [1]}}},
+        {"curves": {"hue": {"strength": [1, 2], "cosine": [0.5, None]}}},
+    ):
+        results = read_results(write("a", 0, values, **content))
+        assert nulls(results, "knn") == sweeps(results) == []
 
 
 def test_other_tasks_have_neither(runs: list[str]) -> None:

@@ -433,6 +433,11 @@ def test_recipes_say_how_to_run_them_and_freeze_nothing(path):
     assert cfg.train_dataloader.batch_size == batch
     length = cfg.train_cfg.get("max_iters") or cfg.train_cfg.max_epochs
     assert cfg.param_scheduler[-1].end == length
+    if "_tiny" in path.stem:
+        loaders = cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader
+        steps = [step for loader in loaders for step in loader.dataset.pipeline]
+        assert [s.scale for s in steps if s.type == "Resize"] == [(160, 160)] * 3
+        assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == length
     if detection.is_panoptic(cfg):
         assert cfg.train_dataloader.dataset.pipeline[1].type == "LoadPanopticAnnotations"
         return

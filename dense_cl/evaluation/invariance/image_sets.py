@@ -113,7 +113,7 @@ def folder_sets(folder: str | Path, size: int, group: str | None = None) -> Imag
         pictures = [source.load(member) for member in members[sets[index]]]
         return torch.from_numpy(np.stack([central_square(p, size) for p in pictures]))
 
-    has_classes = "(?P<class>" in group if group else depths == {2}
+    has_classes = "class" in re.compile(group).groupindex if group else depths == {2}
     classes = tuple(each[0] for each in sets) if has_classes else ()
     stamp = f"sets of {source.stamp()}, {group or 'folders'}, {size} px"
     return ImageSets(

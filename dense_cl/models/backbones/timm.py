@@ -34,7 +34,7 @@ class TimmBackbone(nn.Module):
             whose maps all have one stride (plain vision transformers) under a feature pyramid.
         class_token: represent an image by the class token behind the model's final norm, which
             then applies to the last map too. For vision transformers that have one; None for "if
-            the model's own classifier looks at it".
+            it is a ViT or EVA whose own classifier looks at it".
         sync_bn: synchronise batch norm over processes.
         **kwargs: for ``timm.create_model`` (``img_size``, ``drop_path_rate``, ...). Models that can
             take images of varying size are built so.
@@ -77,12 +77,7 @@ class TimmBackbone(nn.Module):
         indices = sorted({index % levels for index in wanted})
         whole = frozenset(model.state_dict())
         if class_token is None:
-            class_token = (
-                getattr(model, "global_pool", "") == "token"
-                and getattr(model, "cls_token", None) is not None
-                and hasattr(model, "num_prefix_tokens")
-                and indices[-1] == levels - 1
-            )
+            class_token = _looks_at_class_token(model) and indices[-1] == levels - 1
         self.class_token = class_token
         if class_token and (getattr(model, "cls_token", None) is None or indices[-1] < levels - 1):
             raise DenseCLError(
@@ -92,6 +87,11 @@ class TimmBackbone(nn.Module):
         self.out_indices = tuple(
             model.prune_intermediate_layers(indices, prune_norm=not class_token, prune_head=True)
         )
+        if class_token and getattr(model, "cls_token", None) is None:
+            raise DenseCLError(
+                f"class_token=True is not for timm model '{model_name}': its class token comes in"
+                " behind the last map."
+            )
         self.unused_weights = whole - model.state_dict().keys()
         infos = [model.feature_info[index] for index in indices]
         self.out_channels = tuple(int(info["num_chs"]) for info in infos)
@@ -141,6 +141,14 @@ class TimmBackbone(nn.Module):
         return (*maps, *token) if with_token else tuple(maps)
 
 
+def _looks_at_class_token(model: nn.Module) -> bool:
+    """Tell whether a timm model's classifier does, and forward_intermediates gives the token."""
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
+    return isinstance(model, Eva | VisionTransformer) and model.global_pool == "token"
+
+
 class _SyncBatchNormAct2d(SyncBatchNorm2d):
     """``SyncBatchNorm2d`` with what timm's batch norm may hold besides: dropout and activation."""
 
@@ -188,6 +196,13 @@ def _create(model_name: str, pretrained: bool, kwargs: dict[str, Any]) -> nn.Mod
                 model_name, pretrained=pretrained, num_classes=0, **{**flexible, **kwargs}
             )
             break
+        except RuntimeError as error:
+            if "pretrained tag" not in str(error):
+                raise
+            tags = timm.list_pretrained(f"{base_name}.*")
+            raise DenseCLError(
+                f"timm model '{model_name}': {error}{nearest(model_name, tags)}"
+            ) from error
         except TypeError as error:
             if not flexible:
                 raise DenseCLError(
