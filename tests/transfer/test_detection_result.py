@@ -88,7 +88,8 @@ def evaluated(labels: Path, work_dir: Path, noise: float, seed: int = 0, kinds=K
         )
     )
     facts = {"config": "r", "fraction": 10, "backbone": str(work_dir / "backbone.pth"),
-             "seed": seed, "pretrained": ["backbone"], "freeze_backbone": frozen,
+             "backbone_sha256": "0" * 64, "seed": seed, "pretrained": ["backbone"],
+             "freeze_backbone": frozen,
              "data": {"train": "of train", "val": "of val"}}  # fmt: skip
     options = {"train_cfg.max_iters": 7, "model.backbone.depth": 18, "val_evaluator.a": work_dir}
     hook = result_hook(cfg, {"train": read, "val": read}, facts, options, "dense-cl finetune r")
