@@ -1,9 +1,8 @@
 """Mask R-CNN, ResNet-18-FPN, boxes and masks of any COCO-format label file, 160 pixels, 300 iterations.
 
 A small recipe of our own, for few images or few labels on a machine without a GPU.
-Cost: 7 to 10 minutes on two CPU cores with bfloat16 (0.7 to 0.95 core-seconds an iteration; more
-labels an image cost more; 2.9 in float32 with AVX2).
-Expected: see docs/results.md for the sets it was run on.
+Cost: about 4 minutes on one CPU core with bfloat16 (0.85 core-seconds an iteration).
+Expected: see docs/results.md for the set it was run on.
 
     dense-cl finetune mask_rcnn_resnet18_fpn_1xb4_cosine_300i_tiny --backbone backbone.pth \
         --train LABELS.json [--val VAL.json] [--fraction 10]
