@@ -24,11 +24,10 @@ def nulls(results: Sequence[Result], score: str) -> list[str]:
     names = list(dict.fromkeys(name for found in of_each for name in found))
     if not names:
         return []
-    rows = [
-        (f"{result.method}, seed {result.seed}", *map(_written, (result.scores.get(score), *found)))
-        for result, each in zip(results, of_each, strict=True)
-        for found in [[each.get(name) for name in names]]
-    ]
+    rows = []
+    for result, each in zip(results, of_each, strict=True):
+        values = [result.scores.get(score), *map(each.get, names)]
+        rows.append((f"{result.method}, seed {result.seed}", *map(_written, values)))
     told = "permuted: the same pictures in shuffled sets; random_init: before any training"
     return [html.table(("run", score, *names), rows, told)]
 
